@@ -1,0 +1,306 @@
+"""One connection of the driver: what is known of it, and what hangs on it.
+
+A steady connection works on one link at a time; a reopening replaces the link as a whole, and the cursors of the old
+one notice because it asks for attention from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+from weakref import WeakSet
+
+from attrs import frozen
+
+from persistentdb._recovery import Operation, Pending
+from persistentdb._statements import Effect, effect_of
+from persistentdb.drivers import UNKNOWN, profile_of
+from persistentdb.drivers.profile import look_at
+from persistentdb.exceptions import PersistentDBError
+from persistentdb.failures import FailureClassifier
+from persistentdb.ping import MaskPing, Ping, PingStrategy
+from persistentdb.replay import ReplayPolicy
+
+__all__ = ["Link", "Terms"]
+
+logger = logging.getLogger("persistentdb")
+
+
+@frozen
+class Terms:
+    """What was agreed with `PersistentDB`'s constructor, the same for all connections of one database.
+
+    Attributes:
+        open: Opens and prepares a connection of the driver.
+        ping: When and how a connection is checked.
+        failures: Which errors mean a loss.
+        replay: What is sent again after a loss.
+        maxusage: Uses after which a connection is replaced; 0 is unlimited.
+        closeable: Whether `close()` closes.
+    """
+
+    open: Callable[[], Any]
+    ping: PingStrategy[Any]
+    failures: FailureClassifier
+    replay: ReplayPolicy
+    maxusage: int
+    closeable: bool
+
+
+class Link:
+    """One connection of the driver.
+
+    Attributes:
+        connection: The driver's connection.
+        profile: What is known of the driver.
+        usage: How many statements were sent.
+        watch, watch_cursor, watch_request: Whether a statement, a new cursor, a request for the connection needs
+            attention first. This is all that the hot path looks at; `refresh()` folds everything else into it.
+        pending: What hangs on the connection, as far as it is tracked.
+        gone: Lost, suspect, replaced or closed: never used again.
+        ordered: Another thread wants the connection to be given up; only its owner acts on it.
+        poison: The error to raise until the lost transaction is ended, with the driver's error that lost it.
+        by_sql: The transaction was opened by a statement, and is ended by one.
+        prepared: The transaction is prepared for a two-phase commit, and outlives the connection.
+        proven_at: The monotonic time of the last proof of life, in seconds.
+        mortal: The database itself dies with the connection.
+    """
+
+    __slots__ = (
+        "_effect",
+        "_readable",
+        "_settled_usage",
+        "_terms",
+        "_tracks",
+        "by_sql",
+        "connection",
+        "cursor_class",
+        "cursor_type",
+        "gone",
+        "mortal",
+        "open_cursors",
+        "ordered",
+        "pending",
+        "poison",
+        "prepared",
+        "profile",
+        "proven_at",
+        "usage",
+        "watch",
+        "watch_cursor",
+        "watch_request",
+    )
+
+    def __init__(self, connection: Any, terms: Terms) -> None:
+        self.connection = connection
+        self.profile = profile = profile_of(connection)
+        self._terms = terms
+        self.usage = self._settled_usage = 0
+        self.pending = Pending.NOTHING
+        self._effect: Effect | None = None
+        self.gone = self.ordered = self.by_sql = self.prepared = False
+        self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
+        self.proven_at = monotonic()
+        self.mortal = profile.dies_with_connection(connection)
+        self._readable = None if profile.fileno is None else look_at(profile.fileno(connection))
+        # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
+        self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
+        self.cursor_type: type | None = None
+        self.cursor_class: Any = None
+        hides_rows = profile is UNKNOWN or profile.cursor_is_streaming is not None
+        self.open_cursors: WeakSet[Any] | None = WeakSet() if hides_rows or self._recycles else None
+        self.refresh()
+
+    @property
+    def _recycles(self) -> bool:
+        return bool(self._terms.maxusage) and not self.mortal
+
+    def refresh(self) -> None:
+        """Fold everything that may ask for attention into the three attributes of the hot path."""
+        alarmed = self.gone or self.ordered or self.poison is not None
+        free = self.pending is not Pending.EXPLICIT
+        self.watch = alarmed or (free and (self._tracks or self._recycles or self._checks(Ping.EXECUTE)))
+        self.watch_cursor = alarmed or (free and self._checks(Ping.CURSOR))
+        self.watch_request = alarmed or (free and self._checks(Ping.REQUEST))
+        if self.ordered:  # an order that came in the middle of this
+            self.watch = self.watch_cursor = self.watch_request = True
+
+    def _checks(self, event: Ping) -> bool:
+        """Whether a check is due; a database in this process needs none but the user's own."""
+        ping = self._terms.ping
+        in_process = self.profile.fileno is None and self.profile is not UNKNOWN
+        if in_process and isinstance(ping, MaskPing) and ping.check is None:
+            return False
+        return ping.due(event)
+
+    def escaped(self) -> None:
+        """The caller took the driver's connection in hand: from now on everything is tracked."""
+        if not self._tracks and not self.gone:
+            self.pending = self.hanging()
+            self._tracks = True
+            self.refresh()
+
+    def order(self) -> None:
+        """Ask the owner, from another thread, to give the connection up at the next safe moment."""
+        self.ordered = True
+        self.watch = self.watch_cursor = self.watch_request = True
+
+    # What hangs on the connection
+
+    def hanging(self) -> Pending:
+        """Return what would be lost with the connection now; the driver is asked, without a round trip."""
+        self._fold()
+        if self.pending is Pending.EXPLICIT or self.gone:
+            return self.pending
+        open_now = self.profile.in_transaction(self.connection)
+        if self.mortal and self.profile.is_closed(self.connection):
+            self.pending = Pending.WORK
+        elif open_now is False:
+            self.pending = Pending.NOTHING
+        elif open_now and (self.pending is Pending.NOTHING or (self.profile.transaction_is_work and not self._tracks)):
+            # Opened past us, or a driver for which an open transaction means work.
+            self.pending = Pending.WORK if not self._always_open() else Pending.NOTHING
+        return self.pending
+
+    def _always_open(self) -> bool:
+        """Whether the driver is in a transaction even when nothing was executed (sqlite3 with autocommit=False)."""
+        return self.profile.transaction_is_work and self.profile.autocommit(self.connection) is False and self._tracks
+
+    def at_stake(self, operation: Operation) -> Pending:
+        """Return what hung on the connection before the operation that has just failed."""
+        sending = operation is Operation.STATEMENT
+        if not sending:
+            self._fold()
+        if self.prepared:
+            return Pending.NOTHING
+        pending = self.pending
+        if not self._tracks and self.usage - self._settled_usage > sending:
+            pending = max(pending, Pending.WORK)
+        return max(pending, Pending.WORK) if self.mortal else pending
+
+    def track(self, operation: object) -> None:
+        """Note what a statement that is about to be sent leaves behind."""
+        effect = effect_of(operation)
+        autocommit = self.pending is Pending.NOTHING and self.profile.autocommit(self.connection) is True
+        if autocommit and effect is not Effect.OPENS:
+            effect = Effect.ENDS
+        self._effect = effect
+
+    def forget_effect(self) -> None:
+        """The statement failed on a living session: it ended nothing."""
+        if self._effect is Effect.ENDS:
+            self._effect = None
+
+    def _fold(self) -> None:
+        effect, self._effect = self._effect, None
+        if effect is None or self.pending is Pending.EXPLICIT:
+            return
+        if effect is Effect.ENDS:
+            self.pending = Pending.NOTHING
+        elif effect is Effect.READS:
+            self.pending = max(self.pending, Pending.READS)
+        else:
+            self.pending = Pending.WORK
+
+    def begun(self, *, by_sql: bool) -> None:
+        """The caller has opened a transaction."""
+        self._effect = None
+        self.pending = Pending.EXPLICIT
+        self.by_sql = by_sql
+        self.refresh()
+
+    def ended(self) -> None:
+        """The transaction is over, in whatever way."""
+        self._effect = self.poison = None
+        self.pending = Pending.NOTHING
+        self.by_sql = self.prepared = False
+        self._settled_usage = self.usage
+        if self._readable is not None:
+            self.proven_at = monotonic()
+        self.refresh()
+
+    def settled(self) -> None:
+        """Everything so far is committed or rolled back, on a connection whose driver does the tracking."""
+        self._settled_usage = self.usage
+
+    def lose(self, poison: tuple[type[PersistentDBError], BaseException | None] | None) -> None:
+        """Never use the connection again; raise the poison, if any, until the caller ends the transaction."""
+        self.gone = True
+        self.poison = poison
+        self._effect = None
+        if poison is None:
+            self.pending = Pending.NOTHING
+        self.refresh()
+
+    # Whether it is fit for use
+
+    def spent(self, event: Ping | None, cursor: object = None) -> bool:
+        """Whether the connection has to be replaced before it is used; never asked while work hangs on it.
+
+        Args:
+            event: The event for which the ping strategy is asked; None: the socket is looked at, no more.
+            cursor: The driver's cursor that is about to be used: what it has still to fetch is given up anyway.
+        """
+        if self.gone or self.ordered or self.profile.is_closed(self.connection):
+            return True
+        if self._is_busy(cursor):
+            return False
+        if self._recycles and self.pending is Pending.NOTHING and self.usage >= self._terms.maxusage:
+            return True
+        return not self.looks_alive() or (event is not None and not self._answers(event))
+
+    def looks_alive(self) -> bool:
+        """Look at the socket, without a round trip; True where there is none to look at."""
+        if self.profile.is_closed(self.connection):
+            return False
+        return self._readable is None or not self._readable() or self.profile.survives(self.connection)
+
+    def _answers(self, event: Ping) -> bool:
+        ping = self._terms.ping
+        if not self._checks(event) or self.pending is not Pending.NOTHING:
+            return True
+        window = ping.window if isinstance(ping, MaskPing) and self._readable is not None else 0
+        if window and monotonic() - self.proven_at < window:
+            return True
+        return self._ask(ping)
+
+    def _ask(self, ping: PingStrategy[Any]) -> bool:
+        errors: Any = getattr(self.connection, "Error", Exception)
+        try:
+            alive = ping.alive(self.connection)
+            own = isinstance(ping, MaskPing) and ping.check is None
+            if not own and alive and self.profile.autocommit(self.connection) is not True:
+                self.connection.rollback()  # a check of the user's may have opened a transaction
+        except (errors, OSError):
+            return False
+        self.proven_at = monotonic()
+        return alive
+
+    def _is_busy(self, cursor: object) -> bool:
+        """Whether somebody is still to read rows that a replacement or a round trip would cut short."""
+        if self.profile.is_streaming(self.connection):
+            return True
+        if self.open_cursors is None:
+            return False
+        streams = self.profile.cursor_is_streaming
+        return any(
+            other is not cursor
+            and other.description is not None
+            and (streams is None or self._recycles or streams(other))
+            for other in self.open_cursors
+        )
+
+    def close(self) -> None:
+        """Close the driver's connection and never use it again; a dead one may refuse, which changes nothing."""
+        self.gone = True
+        self.refresh()
+        try:
+            self.connection.close()
+        except Exception as error:  # noqa: BLE001
+            logger.debug("closing a connection that is given up failed: %s", type(error).__name__)
+        if self.open_cursors is not None:
+            with suppress(TypeError):
+                self.open_cursors.clear()

@@ -1,0 +1,58 @@
+"""What a statement does to the transaction, told from its text: the cautious answer where the text does not tell."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+__all__ = ["Effect", "effect_of"]
+
+
+class Effect(Enum):
+    """What a statement leaves behind in a transaction."""
+
+    READS = auto()
+    """A plain read: it opens an implicit transaction, but puts nothing at stake."""
+
+    WORK = auto()
+    """Anything else: losing it would lose something."""
+
+    OPENS = auto()
+    """It opens a transaction, also on a connection in autocommit."""
+
+    ENDS = auto()
+    """It commits or rolls back the whole transaction."""
+
+
+_LEADING_NOISE = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*(?![!+M]).*?\*/|\()*", re.DOTALL)
+_FIRST_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
+_READS = frozenset({"select", "show", "explain", "describe", "desc", "values"})
+_OPENS = frozenset({"begin", "start"})
+_ENDS = frozenset({"commit", "rollback", "end", "abort"})
+# SELECT ... FOR UPDATE/SHARE, SELECT ... INTO, EXPLAIN ANALYZE (which executes), "rollback to savepoint", "commit
+# prepared", "commit and chain", a second statement behind a semicolon: a word in a literal only makes for more caution.
+_MORE_THAN_A_READ = re.compile(r"\b(?:for|into|analyze|lock)\b|;\s*\S", re.IGNORECASE)
+_MORE_THAN_AN_END = re.compile(r"\b(?:to|prepared|chain)\b|;\s*\S", re.IGNORECASE)
+
+
+def effect_of(operation: object) -> Effect:
+    """Return what a statement does to the transaction.
+
+    Args:
+        operation: What was given to `execute`: text or bytes; anything else (a composed SQL object) counts as work.
+    """
+    if isinstance(operation, bytes):
+        operation = operation.decode("latin-1")
+    if not isinstance(operation, str):
+        return Effect.WORK
+    noise = _LEADING_NOISE.match(operation)
+    start = noise.end() if noise else 0
+    word = _FIRST_WORD.match(operation, start)
+    keyword = word.group().lower() if word else ""
+    if keyword in _READS:
+        return Effect.WORK if _MORE_THAN_A_READ.search(operation, start) else Effect.READS
+    if keyword in _OPENS:
+        return Effect.OPENS
+    if keyword in _ENDS and not _MORE_THAN_AN_END.search(operation, start):
+        return Effect.ENDS
+    return Effect.WORK

@@ -1,0 +1,329 @@
+"""The steady cursor: it sends statements where it is proven that they arrive at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from persistentdb._forwarding import forwarding_class
+from persistentdb._projections import (
+    All,
+    CallProc,
+    Executes,
+    ExecutesMany,
+    Iterates,
+    LastRowId,
+    Many,
+    NextSet,
+    One,
+    UntypedCursor,
+)
+from persistentdb._recovery import Operation, Recovery
+from persistentdb.dbapi import Cursor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    from persistentdb._link import Link
+    from persistentdb.steady import SteadyConnection
+else:
+    from persistentdb.dbapi import TypeVar as DefaultTypeVar
+
+__all__ = ["SteadyCursor", "cursor_class"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+UNSET: Any = object()
+"""Not given; None is a value that drivers take."""
+
+
+CurT_co = DefaultTypeVar("CurT_co", bound=Cursor, covariant=True, default=Cursor)
+
+
+def _refuse_to_reopen(connection: Any) -> Any:
+    error: Any = getattr(connection, "InterfaceError", None) or getattr(connection, "Error", RuntimeError)
+    raise error("this cursor is closed; create a new one")
+
+
+class SteadyCursor(Generic[CurT_co]):
+    """A cursor of a steady connection; `SteadyConnection.cursor()` makes it.
+
+    It has all attributes and methods of the driver's cursor. When its connection was reopened it goes on with a new
+    cursor of the new connection, made with the same arguments and settings.
+    """
+
+    __slots__ = ("__weakref__", "_link", "_raw", "_recipe", "_settings", "_steady")
+
+    _link: Link
+    _raw: Any
+    _recipe: Callable[[Any], Any]
+    _settings: dict[str, tuple[object, ...]]
+    _steady: SteadyConnection[Any]
+
+    @property
+    def driver_cursor(self) -> CurT_co:
+        """The driver's own cursor, as it is now: a reopening replaces it."""
+        cursor: CurT_co = self._raw
+        return cursor
+
+    @property
+    def as_driver(self) -> CurT_co:
+        """This same steady cursor, typed as the driver's: for functions annotated with the driver's class."""
+        view: Any = self
+        driver: CurT_co = view
+        return driver
+
+    @property
+    def connection(self) -> SteadyConnection[Any]:
+        """The steady connection that this cursor belongs to."""
+        return self._steady
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result, as the driver describes them."""
+        return self._raw.description
+
+    @property
+    def rowcount(self) -> int | None:
+        """How many rows the last statement gave or changed, as the driver counts them."""
+        count: int | None = self._raw.rowcount
+        return count
+
+    # Statements. A method with a ParamSpec, not a property that returns the driver's callable: pyright takes no
+    # property for a Protocol's method, and a steady cursor must be a Cursor.
+
+    if TYPE_CHECKING:
+
+        @overload
+        def execute(self: SteadyCursor[UntypedCursor], *args: Any, **kwargs: Any) -> Any: ...
+        @overload
+        def execute(self: SteadyCursor[Executes[P, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+        def execute(self, *args: Any, **kwargs: Any) -> Any:
+            """Run a statement; see `_execute`, which it is at run time."""
+
+    def _execute(self, operation: Any, parameters: Any = UNSET, /, **kwargs: Any) -> Any:
+        """Run a statement as the driver's `execute` does, see the driver for arguments and result.
+
+        A link that is found dead before the statement is sent is replaced first, outside a transaction.
+
+        Raises:
+            TransactionLost: The transaction was lost before and is not ended yet.
+        """
+        if self._link.watch:
+            self._attend(operation)
+        self._link.usage += 1
+        raw = self._raw
+        try:
+            if parameters is UNSET:
+                result = raw.execute(operation, **kwargs)
+            else:
+                result = raw.execute(operation, parameters, **kwargs)
+        except BaseException as error:
+            if not self._resends(error, (operation, parameters)):
+                raise
+            arguments = (operation,) if parameters is UNSET else (operation, parameters)
+        else:
+            return self if result is raw else result
+        return self._send_again("execute", arguments, kwargs)
+
+    if not TYPE_CHECKING:
+        execute = _execute
+        execute.__name__ = "execute"
+        execute.__qualname__ = "SteadyCursor.execute"
+
+    @overload
+    def executemany(self: SteadyCursor[UntypedCursor], *args: Any, **kwargs: Any) -> Any: ...
+    @overload
+    def executemany(self: SteadyCursor[ExecutesMany[P, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def executemany(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a statement once per set of parameters, see the driver for arguments and result.
+
+        Parameters that can be read only once (a generator) are never sent a second time.
+
+        Raises:
+            TransactionLost: The transaction was lost before and is not ended yet.
+        """
+        return self._run("executemany", args, kwargs)
+
+    if TYPE_CHECKING:  # there at run time where the driver has it
+
+        @overload
+        def callproc(self: SteadyCursor[UntypedCursor], *args: Any, **kwargs: Any) -> Any: ...
+        @overload
+        def callproc(self: SteadyCursor[CallProc[P, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+        def callproc(self, *args: Any, **kwargs: Any) -> Any:
+            """Call a stored procedure, see the driver for arguments and result."""
+
+        @property
+        def lastrowid(self: SteadyCursor[LastRowId[T]]) -> T:
+            """The identifier of the last inserted row."""
+            ...
+
+        def nextset(self: SteadyCursor[NextSet[T]]) -> T:
+            """Go on to the next result set."""
+            ...
+
+    def _run(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method of the driver's cursor that may send several statements."""
+        if self._link.watch:
+            self._attend(args[0] if method == "executemany" and args else None)
+        self._link.usage += 1
+        raw = self._raw
+        try:
+            result = getattr(raw, method)(*args, **kwargs)
+        except BaseException as error:
+            if not self._resends(error, (*args, *kwargs.values()), several_sends=True):
+                raise
+        else:
+            return self if result is raw else result
+        return self._send_again(method, args, kwargs)
+
+    def _attend(self, operation: object) -> None:
+        """See to everything that the connection wants seen to before the next statement."""
+        link = self._steady.ready(self._raw)
+        if link is not self._link:
+            self._move(link)
+        link.track(operation)
+
+    def _resends(self, error: BaseException, arguments: tuple[object, ...], *, several_sends: bool = False) -> bool:
+        """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""
+        repeatable = not any(isinstance(argument, Iterator) for argument in arguments)
+        recovery = self._steady.settle(
+            error, Operation.STATEMENT, self._link, several_sends=several_sends, repeatable=repeatable
+        )
+        return recovery is Recovery.RESEND
+
+    def _send_again(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Send the statement on the connection that was just opened; what fails there is the caller's to see."""
+        link = self._steady.link
+        self._move(link)
+        link.track(args[0] if args else None)
+        link.usage += 1
+        try:
+            result = getattr(self._raw, method)(*args, **kwargs)
+        except BaseException as error:
+            self._steady.settle(error, Operation.STATEMENT, link, repeatable=False)
+            raise
+        return self if result is self._raw else result
+
+    def _move(self, link: Link) -> None:
+        """Go on with a cursor of another connection, made and set like the last one."""
+        old, new = self._raw, self._recipe(link.connection)
+        with suppress(AttributeError):
+            if old.arraysize != new.arraysize:
+                new.arraysize = old.arraysize
+        for name, value in getattr(self, "_settings", {}).items():
+            if name in ("setinputsizes", "setoutputsize"):
+                getattr(new, name)(*value)
+            else:
+                setattr(new, name, *value)
+        self._raw, self._link = new, link
+        if link.open_cursors is not None:
+            link.open_cursors.add(new)
+
+    def _set(self, name: str, value: object) -> None:
+        """Set an attribute of the driver's cursor, and of its successors."""
+        setattr(self._raw, name, value)
+        self._remember(name, (value,))
+
+    def _remember(self, name: str, value: tuple[object, ...]) -> None:
+        try:
+            self._settings[name] = value
+        except AttributeError:
+            self._settings = {name: value}
+
+    # Rows
+
+    def fetchone(self: SteadyCursor[One[T]]) -> T:
+        """Return the next row or None; an error means that rows are missing, never that they ended."""
+        try:
+            row: T = self._raw.fetchone()
+        except BaseException as error:
+            self._steady.settle(error, Operation.FETCH, self._link)
+            raise
+        return row
+
+    def fetchmany(self: SteadyCursor[Many[T]], size: int = UNSET) -> T:
+        """Return the next rows, by default as many as the driver's `arraysize` says."""
+        try:
+            rows: T = self._raw.fetchmany() if size is UNSET else self._raw.fetchmany(size)
+        except BaseException as error:
+            self._steady.settle(error, Operation.FETCH, self._link)
+            raise
+        return rows
+
+    def fetchall(self: SteadyCursor[All[T]]) -> T:
+        """Return the rest of the rows."""
+        try:
+            rows: T = self._raw.fetchall()
+        except BaseException as error:
+            self._steady.settle(error, Operation.FETCH, self._link)
+            raise
+        return rows
+
+    def __iter__(self: SteadyCursor[Iterates[T]]) -> Iterator[T]:
+        """Hand out the driver's own iterator."""
+        return iter(self._raw)
+
+    def setinputsizes(self, *sizes: Any) -> None:
+        """Announce the sizes of parameters to the driver; a reopened cursor keeps them."""
+        self._raw.setinputsizes(*sizes)
+        self._remember("setinputsizes", sizes)
+
+    def setoutputsize(self, *size: Any) -> None:
+        """Announce the size of large columns to the driver; a reopened cursor keeps it."""
+        self._raw.setoutputsize(*size)
+        self._remember("setoutputsize", size)
+
+    def close(self) -> None:
+        """Close the cursor; it cannot be used any more."""
+        self._recipe = _refuse_to_reopen
+        cursors = self._link.open_cursors
+        if cursors is not None:
+            cursors.discard(self._raw)
+        try:
+            self._raw.close()
+        except BaseException as error:
+            if self._steady.settle(error, Operation.FETCH, self._link) is Recovery.RAISE:
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {type(self._raw).__module__}.{type(self._raw).__qualname__}>"
+
+
+def _sending(name: str) -> Callable[..., Any]:
+    """Return a method for a statement that only some drivers' cursors have."""
+
+    def method(self: SteadyCursor[Any], *args: Any, **kwargs: Any) -> Any:
+        return self._run(name, args, kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"Send what the driver's `{name}` sends, as carefully as `execute`."
+    return method
+
+
+_classes: dict[Any, Any] = {}
+"""The steady class of each class of driver cursors."""
+
+
+def cursor_class(raw: Any, statement_methods: tuple[str, ...]) -> Any:
+    """Return the steady class for a driver's cursor.
+
+    Args:
+        raw: The driver's cursor.
+        statement_methods: What it has beside `execute` and `executemany` that sends statements.
+    """
+    found = _classes.get(type(raw))
+    if found is None:
+        methods = {name: _sending(name) for name in ("callproc", *statement_methods)}
+        found = _classes[type(raw)] = forwarding_class(SteadyCursor, raw, "_raw", SteadyCursor._set, methods)
+    return found

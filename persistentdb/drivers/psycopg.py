@@ -1,0 +1,92 @@
+"""psycopg 3: it knows whether its session is gone, and whether a transaction is open."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from persistentdb._recovery import Verdict
+from persistentdb.drivers.profile import DriverProfile, Rule
+
+__all__ = ["PSYCOPG"]
+
+# libpq's PGTransactionStatusType
+_IDLE, _ACTIVE, _UNKNOWN = 0, 1, 4
+# libpq's ExecStatusType of an empty query
+_EMPTY_QUERY = 0
+
+
+def _is_closed(connection: Any) -> bool:
+    return bool(connection.closed)
+
+
+def _code(error: BaseException) -> object:
+    return getattr(error, "sqlstate", None)
+
+
+def _in_transaction(connection: Any) -> bool | None:
+    status = connection.pgconn.transaction_status
+    return None if status == _UNKNOWN else status != _IDLE
+
+
+def _autocommit(connection: Any) -> bool | None:
+    return bool(connection.autocommit)
+
+
+def _fileno(connection: Any) -> int:
+    return int(connection.fileno())
+
+
+def _drain(connection: Any) -> None:
+    """Take in what the server sent; the second read meets the end of the stream behind a farewell."""
+    connection.pgconn.consume_input()
+    connection.pgconn.consume_input()
+
+
+def _ping(connection: Any) -> None:
+    """Send an empty query below psycopg's own transaction handling, so that none is opened."""
+    pgconn = connection.pgconn
+    result = pgconn.exec_(b"")
+    if result.status != _EMPTY_QUERY:
+        raise connection.OperationalError(
+            f"the server does not answer: {pgconn.error_message.decode(errors='replace')}"
+        )
+
+
+def _is_streaming(connection: Any) -> bool:
+    """`Cursor.stream()` and `copy()` keep the session active, a pipeline holds results back."""
+    pgconn = connection.pgconn
+    return bool(pgconn.transaction_status == _ACTIVE or pgconn.pipeline_status)
+
+
+PSYCOPG = DriverProfile(
+    name="psycopg",
+    is_closed=_is_closed,
+    closed_is_truth=True,
+    rules=(
+        Rule(Verdict.LOST_UNSENT, text="the connection is closed", why="closed before the request"),
+        Rule(
+            Verdict.LOST_UNSENT,
+            codes=frozenset({"57P05", "25P03"}),
+            why="the server had ended the idle session before the request came",
+        ),
+    ),
+    code=_code,
+    in_transaction=_in_transaction,
+    autocommit=_autocommit,
+    fileno=_fileno,
+    drain=_drain,
+    ping=_ping,
+    is_streaming=_is_streaming,
+    session_methods=MappingProxyType(
+        {
+            "add_notice_handler": 1,
+            "add_notify_handler": 1,
+            "set_autocommit": 0,
+            "set_deferrable": 0,
+            "set_isolation_level": 0,
+            "set_read_only": 0,
+        }
+    ),
+    statement_methods=("copy", "stream"),
+)

@@ -1,0 +1,56 @@
+"""PyMySQL: pure Python, so its socket and the server's status flags lie open."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from persistentdb.drivers.mysqlclient import MYSQL_RULES, error_number
+from persistentdb.drivers.profile import DriverProfile
+
+__all__ = ["PYMYSQL"]
+
+SERVER_STATUS_IN_TRANS = 1
+
+
+def _is_closed(connection: Any) -> bool:
+    return not connection.open
+
+
+def _in_transaction(connection: Any) -> bool | None:
+    """The flag is set by writes only, a SELECT on InnoDB opens a transaction without it: clear says nothing."""
+    return True if connection.server_status & SERVER_STATUS_IN_TRANS else None
+
+
+def _autocommit(connection: Any) -> bool | None:
+    return bool(connection.get_autocommit())
+
+
+def _fileno(connection: Any) -> int:
+    return int(connection._sock.fileno())
+
+
+def _ping(connection: Any) -> None:
+    """Older versions reconnect unless told not to."""
+    connection.ping(reconnect=False)
+
+
+def _is_streaming(connection: Any) -> bool:
+    """SSCursor reads its rows one by one."""
+    result = connection._result
+    return result is not None and bool(result.unbuffered_active)
+
+
+PYMYSQL = DriverProfile(
+    name="pymysql",
+    is_closed=_is_closed,
+    rules=MYSQL_RULES,
+    code=error_number,
+    code_is_truth=True,
+    in_transaction=_in_transaction,
+    autocommit=_autocommit,
+    fileno=_fileno,
+    ping=_ping,
+    is_streaming=_is_streaming,
+    session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_charset": 0}),
+)

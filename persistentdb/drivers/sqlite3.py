@@ -1,0 +1,82 @@
+"""sqlite3 of the standard library: a database in this very process, lost only when somebody closes it."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from persistentdb._recovery import Verdict
+from persistentdb.drivers.profile import DriverProfile, Rule
+
+__all__ = ["SQLITE3"]
+
+SQLITE_READONLY_DBMOVED = 1032
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        connection.total_changes  # noqa: B018  raises on a closed connection; costs no statement
+    except connection.ProgrammingError:
+        return True
+    return False
+
+
+def _code(error: BaseException) -> object:
+    """Python 3.10 hands out no codes."""
+    return getattr(error, "sqlite_errorcode", None)
+
+
+def _in_transaction(connection: Any) -> bool | None:
+    return None if _is_closed(connection) else bool(connection.in_transaction)
+
+
+def _autocommit(connection: Any) -> bool | None:
+    """Python 3.12 brought the attribute; its value -1 stands for the older `isolation_level`."""
+    mode = getattr(connection, "autocommit", -1)
+    return connection.isolation_level is None if mode == -1 else bool(mode)
+
+
+def _begins_by_sql(connection: Any) -> bool:
+    """Before Python 3.12's `autocommit=False` only INSERT and its kind open a transaction, DDL does not."""
+    return not connection.in_transaction
+
+
+def _lives_in_memory(connection: Any) -> bool:
+    """Main databases without a file, shared caches too."""
+    return any(name == "main" and not file for _, name, file in connection.execute("pragma database_list").fetchall())
+
+
+SQLITE3 = DriverProfile(
+    name="sqlite3",
+    is_closed=_is_closed,
+    rules=(
+        Rule(Verdict.LOST_UNSENT, text="Cannot operate on a closed database", why="closed by the client"),
+        Rule(
+            Verdict.LOST_UNSENT,
+            codes=frozenset({SQLITE_READONLY_DBMOVED}),
+            why="the file was replaced under the connection, which refuses to write",
+        ),
+    ),
+    code=_code,
+    code_is_truth=True,
+    in_transaction=_in_transaction,
+    transaction_is_work=True,
+    autocommit=_autocommit,
+    begins_by_sql=_begins_by_sql,
+    dies_with_connection=_lives_in_memory,
+    session_methods=MappingProxyType(
+        {
+            "create_aggregate": 1,
+            "create_collation": 1,
+            "create_function": 1,
+            "create_window_function": 1,
+            "enable_load_extension": 0,
+            "load_extension": 1,
+            "set_authorizer": 0,
+            "set_progress_handler": 0,
+            "set_trace_callback": 0,
+            "setlimit": 1,
+        }
+    ),
+    statement_methods=("executescript",),
+)

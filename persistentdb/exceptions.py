@@ -1,0 +1,64 @@
+"""The few errors of our own; what a driver raises reaches the caller as the driver's own error."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+__all__ = ["CommitOutcomeUnknown", "NotSupportedError", "PersistentDBError", "TransactionLost"]
+
+
+class PersistentDBError(Exception):
+    """The base of all errors that this library raises by itself."""
+
+
+class NotSupportedError(PersistentDBError):
+    """Raised when the driver cannot do what is asked, or is not safe to use with threads at all."""
+
+
+class TransactionLost(PersistentDBError):
+    """Raised when uncommitted work is gone with its connection; it is certainly not committed.
+
+    It is raised again by every statement and every `commit()` until the transaction is ended by `rollback()`, by
+    `close()` or by leaving its `with` block. Then the work can be done again from its beginning.
+    """
+
+
+class CommitOutcomeUnknown(PersistentDBError):
+    """Raised when a connection broke during a commit: the work is in the database as a whole, or not at all.
+
+    Running it again could do it twice. It is raised again until `rollback()` has acknowledged it; look in the database
+    what came of the work before it is repeated.
+    """
+
+
+def in_drivers_stead(
+    error_class: type[PersistentDBError], operational_error: type[Exception] | None
+) -> type[PersistentDBError]:
+    """Return the class to raise where the driver would have raised its own `OperationalError`.
+
+    Args:
+        error_class: One of the classes above.
+        operational_error: The driver's class, or None if the driver is unknown.
+
+    Returns:
+        A subclass of both under the name of the first, so that code which catches the driver's error goes on working.
+    """
+    bases: tuple[Any, Any] = (error_class, operational_error)
+    return error_class if operational_error is None else _combined(*bases)
+
+
+@cache
+def _combined(error_class: Any, operational_error: Any) -> type[PersistentDBError]:
+    members = {"__module__": error_class.__module__, "__doc__": error_class.__doc__}
+    combined: type[PersistentDBError] = type(error_class.__name__, (error_class, operational_error), members)
+    return combined
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Attach a line to an error that says what was done about it (PEP 678; Python 3.10 only keeps it)."""
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+    else:
+        notes: list[str] = getattr(error, "__notes__", [])
+        error.__dict__["__notes__"] = [*notes, note]

@@ -1,0 +1,271 @@
+"""`PersistentDB`: loose arguments to strategies, threads to connections."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import define, field
+
+from persistentdb._factory import steady_connection
+from persistentdb._link import Terms
+from persistentdb._opening import Opener, connect_function
+from persistentdb.dbapi import Connection, ConnectionProvider
+from persistentdb.exceptions import PersistentDBError
+from persistentdb.failures import FailureClassifier, Failures, as_failures
+from persistentdb.locality import PerThread, ThreadLocality, ThreadLocals, as_locality
+from persistentdb.ping import Pings, PingStrategy, as_ping
+from persistentdb.replay import ProvenReplay, ReplayPolicy
+from persistentdb.session import SessionSetup, Setups, as_setup
+from persistentdb.steady import SteadyConnection
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+    from typing_extensions import TypeVar as DefaultTypeVar
+else:
+    from persistentdb.dbapi import TypeVar as DefaultTypeVar
+
+__all__ = ["PersistentDB"]
+
+# A TypeVar of its own for the classmethod: pyright solves the class's by its default before it sees the argument.
+ConnT = TypeVar("ConnT", bound=Connection[Any])
+ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, default=Connection)
+
+_alive: weakref.WeakSet[PersistentDB[Any]] = weakref.WeakSet()
+
+
+class _Slot(threading.local):
+    """The fast way from a thread to its connection."""
+
+    steady: SteadyConnection[Any] | None = None
+
+
+class _Lease:
+    """What the locality keeps for a thread; when it is dropped the thread's connection is closed."""
+
+    __slots__ = ("__weakref__", "_owner", "steady")
+
+    def __init__(self, steady: SteadyConnection[Any]) -> None:
+        self.steady = steady
+        self._owner = threading.get_ident()
+
+    def __del__(self) -> None:
+        self.steady.give_up(
+            "this connection was closed when its thread ended", now=threading.get_ident() == self._owner
+        )
+
+
+def as_maxusage(value: int | None) -> int:
+    """Check the parameter `maxusage`.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is negative.
+    """
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"maxusage={value!r}: expected a number of uses, 0 or None for no limit")
+    if value < 0:
+        raise ValueError(f"maxusage={value!r}: expected a number of uses from 0 on, 0 or None for no limit")
+    return value
+
+
+def as_replay(value: ReplayPolicy | None) -> ReplayPolicy:
+    """Check the parameter `replay`.
+
+    Raises:
+        TypeError: It is no replay policy.
+    """
+    if value is None:
+        return ProvenReplay()
+    if isinstance(value, type) or not isinstance(value, ReplayPolicy):
+        raise TypeError(f"replay={value!r}: expected an object with replay(), such as ProvenReplay(), or None")
+    return value
+
+
+@define(init=False, eq=False)  # init=False, not auto-detection: only then does mypy's plugin know __attrs_init__
+class PersistentDB(Generic[ConnT_co]):
+    """Persistent, thread-affine, steady connections to one database.
+
+    `connection()` gives each thread its own connection, which is opened at the first request, kept, checked, replaced
+    when it is lost or worn, and closed when the thread ends.
+
+    Args:
+        creator: A DB-API 2 module, or a function that returns a new DB-API 2 connection.
+        maxusage: Uses (`execute*`, `callproc`) after which a connection is replaced, never inside a transaction;
+            0 or None (the default): unlimited.
+        setsession: SQL commands, a function of the driver's connection or a `SessionSetup`: prepares every new
+            connection, reopened ones too.
+        failures: Exception classes, or a `FailureClassifier`: which errors mean a lost connection. Default: the
+            driver's OperationalError, InterfaceError and InternalError, sharpened by what is known of the driver.
+        ping: A bit mask of 1 (on request, the default), 2 (on cursor), 4 (on execute); SQL or a function for the check;
+            a pair of both; or a `PingStrategy`. 0 or None: never.
+        closeable: Whether `close()` on a connection closes it; False (the default): it only ends an open transaction.
+        threadlocal: A class for thread-local data, or a `ThreadLocality`. The default works in every environment.
+        *args: Passed to the creator.
+        replay: Whether a statement is sent again after a loss; default: `ProvenReplay()`.
+        **kwargs: Passed to the creator.
+
+    Raises:
+        NotSupportedError: The driver is not safe to use with threads.
+        TypeError: An argument is none of the accepted forms.
+        ValueError: A number is out of range.
+    """
+
+    _opener: Opener
+    maxusage: int = field(converter=as_maxusage)
+    setsession: SessionSetup[ConnT_co] = field(converter=as_setup, repr=False)
+    failures: FailureClassifier = field(converter=as_failures)
+    ping: PingStrategy[ConnT_co] = field(converter=as_ping)
+    closeable: bool
+    threadlocal: ThreadLocality = field(converter=as_locality)
+    replay: ReplayPolicy = field(converter=as_replay)
+    _terms: Terms = field(init=False, repr=False)
+    _slot: _Slot = field(init=False, repr=False, factory=_Slot)
+    _leases: weakref.WeakSet[_Lease] = field(init=False, repr=False, factory=weakref.WeakSet[_Lease])
+    _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
+    _closed: bool = field(init=False, default=False)
+
+    if TYPE_CHECKING:  # pyright does not know __attrs_init__ at all
+
+        def __attrs_init__(
+            self,
+            opener: Opener,
+            maxusage: int | None,
+            setsession: Setups[ConnT_co],
+            failures: Failures,
+            ping: Pings[ConnT_co],
+            closeable: bool,
+            threadlocal: ThreadLocals,
+            replay: ReplayPolicy | None,
+        ) -> None: ...
+
+    def __init__(
+        self,
+        creator: ConnectionProvider[ConnT_co] | Callable[..., ConnT_co],
+        maxusage: int | None = None,
+        setsession: Setups[ConnT_co] = None,
+        failures: Failures = None,
+        ping: Pings[ConnT_co] = 1,
+        closeable: bool = False,
+        threadlocal: ThreadLocals = None,
+        *args: Any,
+        replay: ReplayPolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
+        opener = Opener(connect_function(creator), args, kwargs, as_setup(setsession))
+        self.__attrs_init__(opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay)
+        self._terms = Terms(opener, self.ping, self.failures, self.replay, self.maxusage, self.closeable)
+        _alive.add(self)
+
+    @classmethod
+    def from_creator(
+        cls,
+        creator: Callable[[], ConnT],
+        /,
+        *,
+        maxusage: int | None = None,
+        setsession: Setups[ConnT] = None,
+        failures: Failures = None,
+        ping: Pings[ConnT] = 1,
+        closeable: bool = False,
+        threadlocal: ThreadLocals = None,
+        replay: ReplayPolicy | None = None,
+    ) -> PersistentDB[ConnT]:
+        """Return a `PersistentDB` by the strict door: nothing is passed through, a misspelt option is a type error.
+
+        Args:
+            creator: Returns a new connection of the driver; called without arguments.
+            maxusage: See the class, as for all others.
+            setsession: See the class.
+            failures: See the class.
+            ping: See the class.
+            closeable: See the class.
+            threadlocal: See the class.
+            replay: See the class.
+        """
+        return PersistentDB(creator, maxusage, setsession, failures, ping, closeable, threadlocal, replay=replay)
+
+    def connection(self, shareable: bool = True) -> SteadyConnection[ConnT_co]:  # noqa: ARG002
+        """Return the calling thread's own connection, the same at each call.
+
+        Args:
+            shareable: Accepted for callers of DBUtils' PooledDB; it means nothing.
+
+        Raises:
+            PersistentDBError: This `PersistentDB` is closed.
+        """
+        steady = self._slot.steady
+        if steady is None:
+            return self._find()
+        if steady._link.watch_request:
+            steady.requested()
+        return steady
+
+    def dedicated_connection(self) -> SteadyConnection[ConnT_co]:
+        """Return the same as `connection()`."""
+        return self.connection()
+
+    def steady_connection(self) -> SteadyConnection[ConnT_co]:
+        """Return a new steady connection that is cached for nobody; it is the caller's to close."""
+        self._refuse_closed()
+        return steady_connection(self._terms)
+
+    def close(self) -> None:
+        """Close the connections of all threads, and give out no more.
+
+        The calling thread's connection is closed at once. Another living thread may be in the middle of using its own:
+        it is closed by that thread, before its next use or when the thread ends.
+        """
+        self._closed = True
+        own = self.threadlocal.get()
+        with self._lock:
+            leases = list(self._leases)
+        for lease in leases:
+            lease.steady.give_up(_CLOSED, now=lease is own)
+        self.threadlocal.discard()
+        self._slot.steady = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def _find(self) -> SteadyConnection[ConnT_co]:
+        """Ask the locality for the thread's connection, open one for a thread that has none."""
+        lease = self.threadlocal.get()
+        if isinstance(lease, _Lease):
+            lease.steady.requested()
+        else:
+            self._refuse_closed()
+            lease = _Lease(steady_connection(self._terms))
+            self.threadlocal.set(lease)
+            with self._lock:
+                self._leases.add(lease)
+        if isinstance(self.threadlocal, PerThread):
+            self._slot.steady = lease.steady
+        return lease.steady
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise PersistentDBError(_CLOSED)
+
+
+_CLOSED = "this PersistentDB is closed; make a new one"
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close the connections of the thread that ends the interpreter: its thread-local data is dropped too late."""
+    for persist in list(_alive):
+        persist.threadlocal.discard()
+        persist._slot.steady = None

@@ -1,0 +1,465 @@
+"""The steady connection: it stands in for the driver's connection, which may be replaced under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from persistentdb._discovery import operational_error
+from persistentdb._link import Link, Terms
+from persistentdb._projections import ConnectionExecutes, Cursors, UntypedConnection
+from persistentdb._recovery import NOTES, Operation, Pending, Recovery, Verdict, decide
+from persistentdb._transactions import begin, commit, rollback
+from persistentdb.cursor import SteadyCursor, cursor_class
+from persistentdb.dbapi import Connection, Cursor
+from persistentdb.drivers import UNKNOWN
+from persistentdb.exceptions import (
+    CommitOutcomeUnknown,
+    PersistentDBError,
+    TransactionLost,
+    add_note,
+    in_drivers_stead,
+)
+from persistentdb.ping import Ping
+from persistentdb.replay import Loss
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+    from typing_extensions import TypeVar as DefaultTypeVar
+else:
+    from persistentdb.dbapi import TypeVar as DefaultTypeVar
+
+__all__ = ["SteadyConnection"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+CurT = TypeVar("CurT", bound=Cursor)
+ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, default=Connection)
+
+
+_POISONS = {
+    Recovery.RAISE_AND_POISON: TransactionLost,
+    Recovery.TRANSACTION_LOST: TransactionLost,
+    Recovery.OUTCOME_UNKNOWN: CommitOutcomeUnknown,
+}
+
+_REMINDERS: dict[type[PersistentDBError], str] = {
+    TransactionLost: (
+        "persistentdb: the transaction was lost with its connection; "
+        "call rollback() to acknowledge it, then repeat its work"
+    ),
+    CommitOutcomeUnknown: (
+        "persistentdb: the outcome of the last commit() is still unknown; call rollback() to acknowledge it"
+    ),
+}
+
+
+class SteadyConnection(Generic[ConnT_co]):
+    """A connection that stays, while the driver's connection under it may come and go.
+
+    It has all attributes and methods of the driver's connection. It belongs to one thread.
+    """
+
+    __slots__ = ("__weakref__", "_given_up", "_link", "_settings", "_terms")
+
+    _link: Link
+    _terms: Terms
+    _settings: dict[tuple[object, ...], Callable[[Any], object]]
+    _given_up: str | None
+
+    # What stands under it
+
+    @property
+    def link(self) -> Link:
+        """The link in use; for the rooms of this house, not for users."""
+        return self._link
+
+    @property
+    def driver_connection(self) -> ConnT_co:
+        """The driver's own connection, as it is now: unprotected, and replaced by a reopening."""
+        self._link.escaped()
+        connection: ConnT_co = self._link.connection
+        return connection
+
+    @property
+    def as_driver(self) -> ConnT_co:
+        """This same steady connection, typed as the driver's: for functions annotated with the driver's class."""
+        view: Any = self
+        driver: ConnT_co = view
+        return driver
+
+    @property
+    def usage(self) -> int:
+        """How many statements were sent on the driver's present connection."""
+        return self._link.usage
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, or lost and not ended yet; told without a round trip."""
+        link = self._link
+        return link.poison is not None or link.hanging() is not Pending.NOTHING
+
+    # Cursors. Both overloads must annotate self alike: with a bare self in the second, mypy drops the first unseen.
+
+    @overload
+    def cursor(self: SteadyConnection[Cursors[CurT]]) -> SteadyCursor[CurT]: ...
+    @overload
+    def cursor(  # pyright: ignore[reportOverlappingOverload]
+        self: SteadyConnection[Cursors[CurT]], *args: Any, **kwargs: Any
+    ) -> SteadyCursor[Any]: ...
+    def cursor(self, *args: Any, **kwargs: Any) -> SteadyCursor[Any]:
+        """Return a new steady cursor; the arguments are those of the driver's `cursor`, and survive a reopening.
+
+        Raises:
+            TransactionLost: The transaction was lost before and is not ended yet.
+        """
+        link = self._link
+        if link.watch_cursor:
+            link = self.ready(None, Ping.CURSOR)
+        try:
+            raw = link.connection.cursor(*args, **kwargs)
+        except BaseException as error:
+            if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
+                raise
+            link = self._link
+            raw = link.connection.cursor(*args, **kwargs)
+        if type(raw) is not link.cursor_type:
+            self._meet(link, raw)
+        if link.open_cursors is not None:
+            link.open_cursors.add(raw)
+        cursor: SteadyCursor[Any] = _new(link.cursor_class)
+        cursor._link = link
+        cursor._raw = raw
+        cursor._recipe = _call_cursor(args, kwargs) if args or kwargs else _plain_cursor
+        cursor._steady = self
+        return cursor
+
+    def open_cursor(self, recipe: Callable[[ConnT_co], CurT], /) -> SteadyCursor[CurT]:
+        """Return a steady cursor made by a recipe, wholly type-checked, which also makes it anew after a reopening.
+
+        Args:
+            recipe: Makes the driver's cursor, given the driver's connection:
+                `con.open_cursor(lambda raw: raw.cursor(row_factory=class_row(User)))`.
+        """
+        link = self.ready(None, Ping.CURSOR) if self._link.watch_cursor else self._link
+        raw = recipe(link.connection)
+        self._meet(link, raw)
+        if link.open_cursors is not None:
+            link.open_cursors.add(raw)
+        cursor: SteadyCursor[CurT] = _new(link.cursor_class)
+        cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
+        return cursor
+
+    @staticmethod
+    def _meet(link: Link, raw: Any) -> None:
+        """See a class of the driver's cursors for the first time on this link."""
+        link.cursor_type = type(raw)
+        link.cursor_class = cursor_class(raw, link.profile.statement_methods)
+
+    if TYPE_CHECKING:  # there at run time where the driver has it
+
+        @overload
+        def execute(self: SteadyConnection[UntypedConnection], *args: Any, **kwargs: Any) -> Any: ...
+        @overload
+        def execute(self: SteadyConnection[ConnectionExecutes[P, T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+        def execute(self, *args: Any, **kwargs: Any) -> Any:
+            """Run a statement on a new steady cursor, and return what its `execute` returns."""
+
+    # Transactions
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start a transaction: until it is ended nothing is reopened, and every error reaches the caller.
+
+        The driver's own `begin` is called where it has one. In autocommit `BEGIN` is sent; else the driver opens the
+        transaction with the next statement. The link is looked at first, and reopened if it is dead.
+
+        Args:
+            *args: Passed to the driver's `begin`.
+            **kwargs: Passed to the driver's `begin`.
+
+        Raises:
+            PersistentDBError: A transaction was begun already.
+            NotSupportedError: The driver has no `begin` that would take arguments.
+            TransactionLost: The last transaction was lost and is not ended yet.
+        """
+        self.start_transaction(lambda link: begin(link, args, kwargs))
+
+    def start_transaction(self, start: Callable[[Link], bool]) -> None:
+        """Open a transaction by a function that tells whether it has to be ended by a statement."""
+        link = self._link
+        if link.watch or link.pending is not Pending.NOTHING:
+            link = self.ready(None, None)
+            if link.pending is Pending.EXPLICIT:
+                raise PersistentDBError(
+                    "begin() inside a transaction that was begun already: end it by commit() or rollback() first"
+                )
+        try:
+            by_sql = start(link)
+        except BaseException as error:
+            if self.settle(error, Operation.BEGIN, link) is not Recovery.RESEND:
+                raise
+            link = self._link
+            by_sql = start(link)
+        link.begun(by_sql=by_sql)
+
+    def commit(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            TransactionLost: The work was lost before and is certainly not committed.
+            CommitOutcomeUnknown: The connection broke during the commit, which may or may not have happened.
+        """
+        link = self._link
+        if link.watch or link.pending is not Pending.NOTHING:
+            link.hanging()
+            self.refuse_poisoned(link)
+            if link.pending < Pending.WORK and (link.gone or link.ordered):
+                link.ended()
+                return
+            if link.pending >= Pending.WORK and not link.looks_alive():
+                self._lose(link, Recovery.TRANSACTION_LOST, None)
+        self._finish(link, commit, Operation.COMMIT)
+
+    def rollback(self) -> None:
+        """Roll the transaction back; when it was lost with its connection, that is acknowledged here."""
+        link = self._link
+        if link.gone:
+            link.ended()
+        else:
+            self._finish(link, rollback, Operation.ROLLBACK)
+
+    def cancel(self) -> None:
+        """End the transaction without its work: the driver's own `cancel` where it has one, then a rollback."""
+        cancel = getattr(self._link.connection, "cancel", None)
+        if cancel is not None and not self._link.gone:
+            cancel()
+        self.rollback()
+
+    def _finish(self, link: Link, finish: Callable[[Link], None], operation: Operation) -> None:
+        try:
+            finish(link)
+        except BaseException as error:
+            if self.settle(error, operation, link) is not Recovery.SUCCEED:
+                raise
+        if link.watch or link.pending is not Pending.NOTHING:
+            link.ended()
+        else:
+            link.settled()
+
+    @contextmanager
+    def transaction(self) -> Generator[Self]:
+        """Begin a transaction, commit it at the end of the `with` block, roll it back on an exception.
+
+        Raises:
+            TransactionLost: The work was lost and is certainly not committed: the block can be run again.
+            CommitOutcomeUnknown: The connection broke during the commit, which may or may not have happened.
+        """
+        self.begin()
+        try:
+            yield self
+            self.commit()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self.commit()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Roll back; a connection that cannot even do that is given up, and its server rolls back."""
+        try:
+            self.rollback()
+        except Exception:  # noqa: BLE001  the caller has an error already, or wants none
+            self._link.close()
+            self._link.ended()
+
+    def close(self) -> None:
+        """Roll an open transaction back; close the connection if it is closeable, the next use then reopens it."""
+        link = self._link
+        if link.poison is not None or link.hanging() is not Pending.NOTHING:
+            self._abandon()
+        if self._terms.closeable:
+            link.close()
+
+    # Between the decisions and the driver
+
+    def ready(self, raw_cursor: object, event: Ping | None = Ping.EXECUTE) -> Link:
+        """Return a link that is fit for a statement or a cursor, a new one if need be.
+
+        Args:
+            raw_cursor: The driver's cursor that is about to be used, if any.
+            event: What is about to happen, for the ping strategy; None: `begin()`.
+
+        Raises:
+            TransactionLost: The transaction was lost before and is not ended yet.
+        """
+        link = self._link
+        pending = link.hanging()
+        self.refuse_poisoned(link)
+        if pending < Pending.WORK and link.spent(event, raw_cursor):
+            link = self._reopen()
+        return link
+
+    def requested(self) -> None:
+        """Check the connection when its thread asks for it: never inside a transaction, lost ones included."""
+        link = self._link
+        if link.poison is None and link.hanging() < Pending.WORK and link.spent(Ping.REQUEST):
+            self._reopen()
+
+    def settle(
+        self,
+        error: BaseException,
+        operation: Operation,
+        link: Link,
+        *,
+        several_sends: bool = False,
+        repeatable: bool = True,
+    ) -> Recovery:
+        """Decide on an error out of the driver, and do everything about it but the sending itself.
+
+        Args:
+            error: What the driver raised.
+            operation: What the caller was doing.
+            link: The link it was done on; that of an older cursor may be replaced already.
+            several_sends: The call may have sent other requests before the one that failed.
+            repeatable: Whether it can be sent again at all.
+
+        Returns:
+            `RESEND` (the link is a new one then) or `SUCCEED`; after anything else the caller raises the error.
+
+        Raises:
+            CommitOutcomeUnknown: The connection broke during the commit.
+            TransactionLost: The commit was certainly not made.
+        """
+        if link.gone and link is not self._link:
+            return Recovery.RAISE
+        verdict = self._verdict(error, link)
+        if verdict is Verdict.LOST_UNSENT and several_sends:
+            verdict = Verdict.LOST_MAYBE_SENT
+        pending = link.at_stake(operation)
+        repeatable = repeatable and isinstance(error, Exception)
+        loss = Loss(operation, verdict, pending, link.profile is not UNKNOWN, error)
+        recovery = decide(operation, verdict, pending, replay=repeatable and self._terms.replay.replay(loss))
+        if recovery in (Recovery.RESEND, Recovery.SUCCEED) and not isinstance(error, Exception):
+            recovery = Recovery.RAISE_AND_REOPEN  # an interrupt always reaches the caller
+        if recovery is Recovery.RAISE:
+            link.forget_effect()
+        elif recovery is Recovery.RESEND:
+            self._reopen_after(error)
+        else:
+            self._lose(link, recovery, error)
+        return recovery
+
+    def _verdict(self, error: BaseException, link: Link) -> Verdict:
+        """An interrupt out of a driver call leaves the connection in an unknown state, never to be used again."""
+        if not isinstance(error, Exception):
+            return Verdict.LOST_MAYBE_SENT
+        return self._terms.failures.verdict(error, link.connection)
+
+    def _lose(self, link: Link, recovery: Recovery, error: BaseException | None) -> None:
+        """Mark the loss; raise our own error where the outcome of a commit is at stake."""
+        poison = _POISONS.get(recovery)
+        link.lose(None if poison is None else (poison, error))
+        if error is not None and recovery in NOTES:
+            add_note(error, NOTES[recovery])
+        if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not _is_interrupt(error):
+            raise self._in_drivers_stead(link, _POISONS[recovery], NOTES[recovery]) from error
+
+    def refuse_poisoned(self, link: Link) -> None:
+        """Raise the error of a lost transaction again, until it is ended."""
+        if link.poison is not None:
+            error_class, cause = link.poison
+            raise self._in_drivers_stead(link, error_class, _REMINDERS[error_class]) from cause
+
+    @staticmethod
+    def _in_drivers_stead(link: Link, error_class: type[PersistentDBError], text: str) -> PersistentDBError:
+        return in_drivers_stead(error_class, operational_error(link.connection))(text)
+
+    def _reopen_after(self, error: BaseException) -> None:
+        try:
+            self._reopen()
+        except Exception as failure:
+            add_note(failure, f"persistentdb: reopening after a lost connection ({type(error).__name__}) failed")
+            raise
+
+    def _reopen(self) -> Link:
+        """Replace the link; the old connection is closed first, for its server may count connections."""
+        self._link.close()
+        if self._given_up is not None:
+            raise PersistentDBError(self._given_up)
+        link = Link(self._terms.open(), self._terms)
+        try:
+            for apply in self._settings.values():
+                apply(link.connection)
+        except BaseException:
+            link.close()
+            raise
+        if self._settings:
+            link.refresh()
+        self._link = link
+        return link
+
+    # What the caller sets, and who may use it
+
+    def _set(self, name: str, value: object) -> None:
+        """Set an attribute of the driver's connection, and of its successors."""
+        setattr(self._link.connection, name, value)
+        self._settings[name,] = lambda connection: setattr(connection, name, value)
+        self._link.refresh()
+
+    def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method that sets something on the driver's connection, and on its successors."""
+        result = getattr(self._link.connection, name)(*args, **kwargs)
+        self._settings[(name, *args[:key_length])] = lambda connection: getattr(connection, name)(*args, **kwargs)
+        self._link.refresh()
+        return result
+
+    def give_up(self, reason: str, *, now: bool) -> None:
+        """Close the connection for good.
+
+        Args:
+            reason: The message for whoever uses it afterwards.
+            now: The calling thread owns it, or nobody does; else the owner closes it at its next safe moment.
+        """
+        self._given_up = self._given_up or reason
+        if now:
+            self._link.close()
+        else:
+            self._link.order()
+
+    def __repr__(self) -> str:
+        link = self._link
+        state = "lost" if link.poison is not None else "closed" if link.gone else "open"
+        transaction = ", in transaction" if link.pending is Pending.EXPLICIT else ""
+        limit = f" of {self._terms.maxusage}" if self._terms.maxusage else ""
+        return f"<SteadyConnection {state}{transaction}, used {link.usage}{limit}>"
+
+
+_new = object.__new__
+
+
+def _plain_cursor(connection: Any) -> Any:
+    return connection.cursor()
+
+
+def _call_cursor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Any], Any]:
+    return lambda connection: connection.cursor(*args, **kwargs)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    return error is not None and not isinstance(error, Exception)

@@ -1,0 +1,1 @@
+# CAPABILITY, CLIENT, ERR, EXT_FIELD_TYPE, FIELD_FLAG and INFO are left out: nothing of ours reads them.

@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
+class fieldinfo:
+    def type(self, description: Sequence[Any]) -> str | None: ...
+    def flag(self, description: Sequence[Any]) -> str: ...
