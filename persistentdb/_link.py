@@ -256,7 +256,13 @@ class Link:
         """Look at the socket, without a round trip; True where there is none to look at."""
         if self.profile.is_closed(self.connection):
             return False
-        return self._readable is None or not self._readable() or self.profile.survives(self.connection)
+        if self._readable is None or not self._readable():
+            return True
+        try:
+            return self.profile.survives(self.connection)
+        except BaseException:
+            self.lose(None)  # interrupted in the middle of an exchange
+            raise
 
     def _answers(self, event: Ping) -> bool:
         ping = self._terms.ping
@@ -276,6 +282,9 @@ class Link:
                 self.connection.rollback()  # a check of the user's may have opened a transaction
         except (errors, OSError):
             return False
+        except BaseException:
+            self.lose(None)  # interrupted in the middle of an exchange
+            raise
         self.proven_at = monotonic()
         return alive
 
@@ -296,6 +305,8 @@ class Link:
     def close(self) -> None:
         """Close the driver's connection and never use it again; a dead one may refuse, which changes nothing."""
         self.gone = True
+        self._effect = None
+        self.pending = Pending.NOTHING
         self.refresh()
         try:
             self.connection.close()

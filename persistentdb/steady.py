@@ -126,16 +126,7 @@ class SteadyConnection(Generic[ConnT_co]):
                 raise
             link = self._link
             raw = link.connection.cursor(*args, **kwargs)
-        if type(raw) is not link.cursor_type:
-            self._meet(link, raw)
-        if link.open_cursors is not None:
-            link.open_cursors.add(raw)
-        cursor: SteadyCursor[Any] = _new(link.cursor_class)
-        cursor._link = link
-        cursor._raw = raw
-        cursor._recipe = _call_cursor(args, kwargs) if args or kwargs else _plain_cursor
-        cursor._steady = self
-        return cursor
+        return self._wrap(link, raw, _call_cursor(args, kwargs) if args or kwargs else _plain_cursor)
 
     def open_cursor(self, recipe: Callable[[ConnT_co], CurT], /) -> SteadyCursor[CurT]:
         """Return a steady cursor made by a recipe, wholly type-checked, which also makes it anew after a reopening.
@@ -145,19 +136,27 @@ class SteadyConnection(Generic[ConnT_co]):
                 `con.open_cursor(lambda raw: raw.cursor(row_factory=class_row(User)))`.
         """
         link = self.ready(None, Ping.CURSOR) if self._link.watch_cursor else self._link
-        raw = recipe(link.connection)
-        self._meet(link, raw)
+        try:
+            raw = recipe(link.connection)
+        except BaseException as error:
+            if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
+                raise
+            link = self._link
+            raw = recipe(link.connection)
+        return self._wrap(link, raw, recipe)
+
+    def _wrap(self, link: Link, raw: Any, recipe: Callable[[Any], Any]) -> SteadyCursor[Any]:
+        if type(raw) is not link.cursor_type:
+            link.cursor_type = type(raw)
+            link.cursor_class = cursor_class(raw, link.profile.statement_methods)
         if link.open_cursors is not None:
             link.open_cursors.add(raw)
-        cursor: SteadyCursor[CurT] = _new(link.cursor_class)
-        cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
+        cursor: SteadyCursor[Any] = _new(link.cursor_class)
+        cursor._link = link
+        cursor._raw = raw
+        cursor._recipe = recipe
+        cursor._steady = self
         return cursor
-
-    @staticmethod
-    def _meet(link: Link, raw: Any) -> None:
-        """See a class of the driver's cursors for the first time on this link."""
-        link.cursor_type = type(raw)
-        link.cursor_class = cursor_class(raw, link.profile.statement_methods)
 
     if TYPE_CHECKING:  # there at run time where the driver has it
 
@@ -418,15 +417,18 @@ class SteadyConnection(Generic[ConnT_co]):
 
     def _set(self, name: str, value: object) -> None:
         """Set an attribute of the driver's connection, and of its successors."""
-        setattr(self._link.connection, name, value)
+        link = self.ready(None, None)
+        setattr(link.connection, name, value)
         self._settings[name,] = lambda connection: setattr(connection, name, value)
-        self._link.refresh()
+        link.refresh()
 
     def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method that sets something on the driver's connection, and on its successors."""
-        result = getattr(self._link.connection, name)(*args, **kwargs)
-        self._settings[(name, *args[:key_length])] = lambda connection: getattr(connection, name)(*args, **kwargs)
-        self._link.refresh()
+        link = self.ready(None, None)
+        result = getattr(link.connection, name)(*args, **kwargs)
+        key = (name, *args[:key_length])
+        self._settings[key] = lambda connection: getattr(connection, name)(*args, **kwargs)
+        link.refresh()
         return result
 
     def give_up(self, reason: str, *, now: bool) -> None:

@@ -213,7 +213,7 @@ def test_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server down to another user")
 def test_binaries_out_of_reach_are_copied(postgres: PostgresServer, tmp_path: Path) -> None:
-    """Where the server's user cannot enter the binaries' directory (a venv below /root), a copy is run."""
+    """Where the server's user cannot enter the binaries' directory (a venv in root's home), a copy is run."""
     tmp_path.chmod(0o700)
     bin_directory = postgres._binaries
     package = bin_directory.parents[1]

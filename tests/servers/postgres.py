@@ -146,7 +146,7 @@ class PostgresServer(PrivateServer):
             leftover.unlink(missing_ok=True)
 
     def _reachable(self, binaries: Path) -> Path:
-        """Return *binaries*, or a copy where the server's user cannot get at them (a venv below /root)."""
+        """Return *binaries*, or a copy where the server's user cannot get at them (a venv in root's home)."""
         try:
             probe = [str(binaries / "postgres"), "--version"]
             subprocess.run(probe, check=True, capture_output=True, **self._surroundings)

@@ -3,6 +3,7 @@
 One section per driver: its connection, its cursor, its module, and what is inferred from them. The last line
 of a section is a negative: a connection is no cursor. If the driver's types decayed to ``Any``, it would stop
 being an error, and its unused ``type: ignore`` would become one; the lines above it would then prove nothing.
+PyGreSQL's section stands in ``check_pgdb.py``, because only that needs PyGreSQL installed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import MySQLdb.cursors
 import oracledb
 import pg8000
 import pg8000.dbapi
-import pgdb
 import psycopg
 import psycopg2
 import psycopg2.extensions
@@ -62,9 +62,7 @@ def sqlite3_fits(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> None
     is_cursor(connection)  # type: ignore[arg-type]
 
 
-def psycopg_fits(
-    connection: psycopg.Connection[dict[str, int]], cursor: psycopg.Cursor[dict[str, int]]
-) -> None:
+def psycopg_fits(connection: psycopg.Connection[dict[str, int]], cursor: psycopg.Cursor[dict[str, int]]) -> None:
     """X8: psycopg 3, typed by itself; the type of its rows survives.
 
     Nothing is asserted of ``connected``: ``connect`` is generic, so that mypy says ``Any`` for the rows and
@@ -90,9 +88,7 @@ def psycopg2_fits(connection: psycopg2.extensions.connection, cursor: psycopg2.e
     is_cursor(connection)  # type: ignore[arg-type]
 
 
-def pymysql_fits(
-    connection: pymysql.Connection[pymysql.cursors.DictCursor], cursor: pymysql.cursors.Cursor
-) -> None:
+def pymysql_fits(connection: pymysql.Connection[pymysql.cursors.DictCursor], cursor: pymysql.cursors.Cursor) -> None:
     """X8: PyMySQL, typed by types-PyMySQL; the class of its cursors survives."""
     is_cursor(cursor)
     is_module(pymysql)
@@ -125,15 +121,6 @@ def pg8000_legacy_fits(connection: pg8000.Connection, cursor: pg8000.Cursor) -> 
     is_module(pg8000)
     assert_type(connected(pg8000), pg8000.Connection)
     assert_type(cursor_of(connection), pg8000.Cursor)
-    is_cursor(connection)  # type: ignore[arg-type]
-
-
-def pgdb_fits(connection: pgdb.Connection, cursor: pgdb.Cursor) -> None:
-    """X8: PyGreSQL, typed by itself."""
-    is_cursor(cursor)
-    is_module(pgdb)
-    assert_type(connected(pgdb), pgdb.Connection)
-    assert_type(cursor_of(connection), pgdb.Cursor)
     is_cursor(connection)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,637 @@
+"""The steady connection and cursor over a fake driver without a profile: the inherited system's logic."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import fake
+from persistentdb import (
+    CommitOutcomeUnknown,
+    InheritedReplay,
+    MaskPing,
+    NoReplay,
+    NotSupportedError,
+    PersistentDB,
+    PersistentDBError,
+    Ping,
+    TransactionLost,
+    Verdict,
+)
+
+
+@pytest.fixture
+def server() -> fake.Server:
+    """A server that counts what it executes."""
+    return fake.Server()
+
+
+@pytest.fixture
+def open_db(server: fake.Server) -> Iterator[Callable[..., PersistentDB[Any]]]:
+    """Make a PersistentDB over the fake driver; they are closed after the test."""
+    made: list[PersistentDB[Any]] = []
+
+    def make(*args: Any, **kwargs: Any) -> PersistentDB[Any]:
+        made.append(PersistentDB(server.connect, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for persist in made:
+        persist.close()
+
+
+# C5, C12: losses
+
+
+def test_an_idle_loss_is_invisible(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: when the connection was lost, the next use works as if nothing had happened."""
+    db = open_db().connection()
+    server.kill()
+    db.cursor().execute("insert a")
+    db.commit()
+    assert server.executed == server.committed == ["insert a"]
+    assert len(server.connections) == 2
+
+
+def test_a_cursor_outlives_its_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5, X3: a cursor made before the loss goes on, with its arguments, arraysize and sizes."""
+    cursor = open_db(ping=0).connection().cursor("name", scrollable=True)
+    cursor.arraysize = 7
+    cursor.setinputsizes(1, 2)
+    old = cursor.driver_cursor
+    server.kill()
+    cursor.execute("insert a")
+    new = cursor.driver_cursor
+    assert new is not old
+    assert (new.args, new.kwargs, new.arraysize, new.sizes) == (("name",), {"scrollable": True}, 7, (1, 2))
+
+
+def test_other_cursors_follow(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: after a reopening every older cursor works on the new connection."""
+    db = open_db(ping=0).connection()
+    one, two = db.cursor(), db.cursor()
+    server.kill()
+    one.execute("select 1")
+    two.execute("select 2")
+    assert server.executed == ["select 1", "select 2"]
+    assert two.driver_cursor.connection is server.connections[1]
+
+
+def test_a_closed_cursor_is_not_revived(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: a reopening makes no closed cursor usable again."""
+    db = open_db(ping=0).connection()
+    cursor = db.cursor()
+    cursor.close()
+    server.kill()
+    db.cursor().execute("select 1")
+    with pytest.raises(fake.InterfaceError, match="closed"):
+        cursor.execute("select 2")
+
+
+def test_begin_looks_at_the_link_first(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: a unit of work that opens with begin() after an idle loss is no exception."""
+    persist = open_db(ping=MaskPing(Ping.REQUEST, window=0))
+    persist.connection()
+    server.kill()
+    with persist.connection().transaction() as db:
+        db.cursor().execute("insert a")
+    assert server.committed == ["insert a"]
+
+
+@pytest.mark.parametrize("explicit", [True, False], ids=["begin", "implicit"])
+@pytest.mark.parametrize("end", ["rollback", "close"])
+def test_a_lost_transaction_is_never_continued(
+    server: fake.Server, open_db: Callable[..., Any], explicit: bool, end: str
+) -> None:
+    """C12, X1: losing uncommitted work raises, and the transaction stays poisoned until it is ended."""
+    db = open_db(ping=7).connection()
+    cursor = db.cursor()
+    if explicit:
+        db.begin()
+    cursor.execute("insert a")
+    server.kill()
+    with pytest.raises(fake.OperationalError) as lost:
+        cursor.execute("insert b")
+    assert "rollback()" in lost.value.__notes__[0]
+    for use in (lambda: cursor.execute("insert c"), db.cursor, db.commit, db.begin):
+        with pytest.raises(TransactionLost) as poisoned:
+            use()
+        assert isinstance(poisoned.value, fake.OperationalError)
+        assert poisoned.value.__cause__ is lost.value
+    getattr(db, end)()
+    cursor.execute("insert d")
+    db.commit()
+    assert server.committed == ["insert d"]
+
+
+def test_the_block_ends_a_lost_transaction(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C12: leaving the `with` block ends the transaction, so the next unit of work starts clean."""
+    db = open_db().connection()
+    with pytest.raises(fake.OperationalError), db.transaction():
+        db.cursor().execute("insert a")
+        server.kill()
+        db.cursor().execute("insert b")
+    with db.transaction():
+        db.cursor().execute("insert c")
+    assert server.committed == ["insert c"]
+
+
+def test_a_commit_that_may_have_happened(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: a commit whose connection broke raises CommitOutcomeUnknown, again until it is acknowledged."""
+    db = open_db().connection()
+    db.cursor().execute("insert a")
+    server.kill()
+    for _ in range(2):
+        with pytest.raises(CommitOutcomeUnknown) as unknown:
+            db.commit()
+        assert isinstance(unknown.value, fake.OperationalError)
+    with pytest.raises(CommitOutcomeUnknown):
+        db.cursor()
+    db.rollback()
+    db.commit()
+
+
+def test_a_commit_with_nothing_to_lose(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """Design 4: a commit after reads only succeeds although the connection is lost, which is reopened later."""
+    db = open_db().connection()
+    db.cursor().execute("select 1")
+    server.kill()
+    db.commit()
+    db.cursor().execute("insert a")
+    db.commit()
+    assert server.committed == ["insert a"]
+
+
+def test_a_rollback_on_a_lost_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """Design 4: a rollback succeeds when the connection is lost: the server has rolled back."""
+    db = open_db().connection()
+    db.begin()
+    db.cursor().execute("insert a")
+    server.kill()
+    db.rollback()
+    db.cursor().execute("insert b")
+    db.commit()
+    assert server.committed == ["insert b"]
+
+
+def test_rows_are_never_cut_short_in_silence(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """Design 4: a loss while fetching is always raised, and a lost transaction is poisoned by it."""
+    db = open_db().connection()
+    cursor = db.cursor()
+    cursor.execute("insert a")
+    cursor.execute("select 1")
+    server.kill()
+    with pytest.raises(fake.OperationalError):
+        cursor.fetchone()
+    with pytest.raises(TransactionLost):
+        db.commit()
+
+
+def test_a_reopening_that_fails_is_told(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: while the server is away the creator's error is raised; later the connection works again."""
+    db = open_db(ping=0).connection()
+    server.kill()
+    server.refuse = True
+    for _ in range(2):
+        with pytest.raises(fake.OperationalError, match="away"):
+            db.cursor().execute("insert a")
+    server.refuse = False
+    db.cursor().execute("insert b")
+    assert server.executed == ["insert b"]
+    assert server.open_connections() == 1
+
+
+def test_an_interrupt_leaves_a_suspect(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """Design 4: after KeyboardInterrupt out of a driver call the connection is not used again, nor is work sent twice."""
+    db = open_db(ping=0).connection()
+    server.fail_after["select 1"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        db.cursor().execute("select 1")
+    db.cursor().execute("select 2")
+    assert server.executed == ["select 1", "select 2"]
+    assert [connection.closed for connection in server.connections] == [True, False]
+
+
+def test_an_interrupt_in_a_transaction_poisons_it(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: work under way when an interrupt came is lost, and says so."""
+    db = open_db().connection()
+    db.begin()
+    server.fail_after["insert a"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        db.cursor().execute("insert a")
+    with pytest.raises(TransactionLost):
+        db.commit()
+
+
+# X1: what is sent again
+
+
+def test_unknown_drivers_keep_the_inherited_rule(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: "resend anything outside begin()" stays the rule for drivers of which nothing is known; once, not more."""
+    db = open_db(ping=0).connection()
+    server.fail_after["insert a"] = [fake.OperationalError("cut off")]
+    db.cursor().execute("insert a")
+    assert server.executed == ["insert a", "insert a"]
+    server.fail_after["insert b"] = [fake.OperationalError("first"), fake.OperationalError("second")]
+    db.rollback()
+    with pytest.raises(fake.OperationalError, match="second"):
+        db.cursor().execute("insert b")
+    assert server.executed.count("insert b") == 2
+
+
+@pytest.mark.parametrize("policy", [NoReplay()])
+def test_a_policy_decides(server: fake.Server, open_db: Callable[..., Any], policy: Any) -> None:
+    """X1: other rules are a strategy away."""
+    db = open_db(ping=0, replay=policy).connection()
+    server.fail_after["insert a"] = [fake.OperationalError("cut off")]
+    with pytest.raises(fake.OperationalError) as raised:
+        db.cursor().execute("insert a")
+    assert "not sent again" in raised.value.__notes__[0]
+    db.cursor().execute("insert b")
+    assert server.executed == ["insert a", "insert b"]
+
+
+def test_a_generator_is_sent_once(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: what can be consumed only once is never sent a second time half consumed."""
+    db = open_db(ping=0, replay=InheritedReplay()).connection()
+    server.fail_after["insert a"] = [fake.OperationalError("cut off")]
+    with pytest.raises(fake.OperationalError):
+        db.cursor().executemany("insert a", ((number,) for number in range(3)))
+    assert server.executed == ["insert a"]
+    server.fail_after["insert b"] = [fake.OperationalError("cut off")]
+    db.cursor().executemany("insert b", [(1,), (2,)])
+    assert server.executed == ["insert a", "insert b", "insert b", "insert b"]
+
+
+# C6 maxusage
+
+
+def test_maxusage(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C6: after that many uses the connection is reset; `execute*` and `callproc` count one each."""
+    db = open_db(3).connection()
+    for use in range(1, 8):
+        cursor = db.cursor()
+        (cursor.execute, cursor.callproc)[use % 2]("select 1")
+        cursor.close()
+        db.rollback()
+        assert len(server.connections) == 1 + (use - 1) // 3
+        assert db.usage == 1 + (use - 1) % 3
+    db.cursor().executemany("insert a", [(1,), (2,), (3,)])
+    assert db.usage == 2
+
+
+@pytest.mark.parametrize("explicit", [True, False], ids=["begin", "implicit"])
+def test_maxusage_spares_transactions(server: fake.Server, open_db: Callable[..., Any], explicit: bool) -> None:
+    """C6: never in the middle of a transaction, explicit or implicit."""
+    db = open_db(maxusage=2).connection()
+    cursor = db.cursor()
+    if explicit:
+        db.begin()
+    for number in range(5):
+        cursor.execute(f"insert {number}")
+    db.commit()
+    assert len(server.connections) == 1
+    assert len(server.committed) == 5
+    cursor.execute("insert 5")
+    assert len(server.connections) == 2
+
+
+def test_maxusage_spares_rows(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C6, C9: rows that are still to be read are not cut short by a reset."""
+    db = open_db(maxusage=1).connection()
+    reader = db.cursor()
+    reader.execute("select 1")
+    db.rollback()
+    db.cursor().execute("select 2")
+    assert reader.fetchone() == (1,)
+    reader.close()
+    db.rollback()
+    db.cursor().execute("select 3")
+    assert len(server.connections) == 2
+
+
+# C7 setsession
+
+
+def test_setsession_prepares_every_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C7: the SQL commands prepare every new underlying connection, reopened ones too, and leave no transaction."""
+    db = open_db(0, ["set a", "set b"]).connection()
+    server.kill()
+    db.cursor().execute("select 1")
+    assert server.executed == ["set a", "set b", "set a", "set b", "select 1"]
+    assert all(connection.uncommitted == [] for connection in server.connections)
+
+
+def test_a_failing_setsession_leaves_nothing_half_open(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C7: when they fail the half-made connection is closed and the error is raised."""
+    server.fail_before["set a"] = [fake.ProgrammingError("no such setting")]
+    persist = open_db(0, ("set a",))
+    with pytest.raises(fake.ProgrammingError, match="no such setting"):
+        persist.connection()
+    assert server.open_connections() == 0
+    persist.connection()
+
+
+def test_setsession_by_strategy(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C7: a function or a strategy gets the driver's own connection."""
+    seen: list[object] = []
+
+    class Setup:
+        def prepare(self, connection: object) -> None:
+            seen.append(connection)
+
+    open_db(setsession=seen.append).connection()
+    open_db(setsession=Setup()).connection()
+    assert seen == server.connections
+
+
+# C8 failures
+
+
+def test_other_errors_are_no_losses(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C8: an error outside the failure classes is raised as it is, and nothing is reopened."""
+    db = open_db(ping=0).connection()
+    error = fake.ProgrammingError("syntax")
+    server.fail_before["select x"] = [error]
+    with pytest.raises(fake.ProgrammingError) as raised:
+        db.cursor().execute("select x")
+    assert raised.value is error
+    assert not hasattr(error, "__notes__")
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        fake.ProgrammingError,
+        (fake.ProgrammingError, KeyError),
+        lambda error: isinstance(error, fake.ProgrammingError),
+    ],
+    ids=["class", "tuple", "function"],
+)
+def test_failures_by_class(server: fake.Server, open_db: Callable[..., Any], failures: Any) -> None:
+    """C8: failover applies to the classes that are given, and to no others."""
+    db = open_db(0, None, failures, 0).connection()
+    server.fail_before["select x"] = [fake.ProgrammingError("gone")]
+    db.cursor().execute("select x")
+    assert len(server.connections) == 2
+    server.fail_before["select y"] = [fake.OperationalError("not given")]
+    with pytest.raises(fake.OperationalError):
+        db.cursor().execute("select y")
+    assert len(server.connections) == 2
+
+
+def test_failures_by_strategy(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C8: a strategy's verdict is final."""
+    asked: list[tuple[BaseException, object]] = []
+
+    class Classifier:
+        def verdict(self, error: BaseException, connection: object) -> Verdict:
+            asked.append((error, connection))
+            return Verdict.NOT_LOST
+
+    db = open_db(failures=Classifier(), ping=0).connection()
+    server.kill()
+    with pytest.raises(fake.OperationalError) as raised:
+        db.cursor().execute("select 1")
+    assert asked == [(raised.value, server.connections[0])]
+    assert len(server.connections) == 1
+
+
+# C9 ping
+
+
+@pytest.mark.parametrize("mask", range(8))
+def test_ping_masks(server: fake.Server, open_db: Callable[..., Any], mask: int) -> None:
+    """C9: 1 when requested, 2 when a cursor is created, 4 when a statement is executed; a fresh one is not asked."""
+    counted: list[object] = []
+    persist = open_db(ping=(mask, counted.append))
+    db = persist.connection()
+    events: list[Callable[[], object]] = [persist.connection, db.cursor, lambda: cursor.execute("insert a")]
+    cursor = db.cursor()
+    for bit, event in zip((1, 2, 4), events, strict=True):
+        counted.clear()
+        event()
+        assert len(counted) == bool(mask & bit)
+    db.begin()
+    counted.clear()
+    for event in events:
+        event()
+    assert counted == []
+
+
+@pytest.mark.parametrize("answer", [False, fake.OperationalError("dead"), OSError("dead")], ids=repr)
+def test_a_failed_ping_reopens(server: fake.Server, open_db: Callable[..., Any], answer: Any) -> None:
+    """C9: a connection that does not answer is replaced before it is handed out."""
+
+    def check(_: object) -> bool:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    persist = open_db(ping=check)
+    persist.connection()
+    persist.connection()
+    assert len(server.connections) == 2
+    assert server.open_connections() == 1
+
+
+def test_a_broken_check_is_no_dead_connection(open_db: Callable[..., Any]) -> None:
+    """C9: a mistake in the user's check is raised, not taken for a lost connection."""
+    persist = open_db(ping=lambda connection: connection.no_such_thing())
+    persist.connection()
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        persist.connection()
+
+
+def test_a_driver_without_ping_is_still_checked(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C9: a driver without ping() is still checked, and the check leaves no transaction open."""
+    persist = open_db(ping=1)
+    persist.connection()
+    persist.connection()
+    assert server.executed == ["select 1"]
+    assert server.connections[0].calls[-1] == "rollback"
+    server.kill()
+    persist.connection()
+    assert len(server.connections) == 2
+
+
+def test_a_ping_never_cuts_a_result_short(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C9: no ping while rows are still to be read from the server."""
+    counted: list[object] = []
+    persist = open_db(ping=(7, counted.append))
+    db = persist.connection()
+    cursor = db.cursor()
+    cursor.execute("select 1")
+    db.commit()
+    counted.clear()
+    persist.connection()
+    db.cursor()
+    assert counted == []
+    cursor.close()
+    persist.connection()
+    assert len(counted) == 1
+
+
+# C10 closeable, C12 transactions, C13 context managers
+
+
+def test_close_of_an_uncloseable_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C10, C12: close() does not close; what is not committed is rolled back, begin() or not."""
+    db = open_db().connection()
+    for begin in (db.begin, lambda: None):
+        begin()
+        db.cursor().execute("insert a")
+        db.close()
+        assert not db.in_transaction
+    db.cursor().execute("insert b")
+    db.commit()
+    assert server.committed == ["insert b"]
+    assert len(server.connections) == 1
+
+
+def test_close_of_a_closeable_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C10: close() closes, and the next use reopens."""
+    persist = open_db(closeable=True)
+    db = persist.connection()
+    db.cursor().execute("insert a")
+    db.close()
+    assert server.open_connections() == 0
+    assert persist.connection() is db
+    db.cursor().execute("select 1")
+    assert len(server.connections) == 2
+    assert server.committed == []
+
+
+def test_nested_callers_share_the_transaction(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C12: connection() does not end the transaction of an outer caller."""
+    persist = open_db(ping=7)
+    with persist.connection().transaction():
+        persist.connection().cursor().execute("insert a")
+        persist.connection().cursor().execute("insert b")
+    assert server.committed == ["insert a", "insert b"]
+
+
+def test_begin_twice(open_db: Callable[..., Any]) -> None:
+    """C12: a second begin() is refused, where MySQL would commit the first transaction by it."""
+    db = open_db().connection()
+    db.begin()
+    with pytest.raises(PersistentDBError, match="begun already"):
+        db.begin()
+
+
+def test_begin_passes_arguments_or_refuses_them(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C12: arguments go to the driver's own begin; a driver without one refuses them, clearly."""
+    db = open_db().connection()
+    with pytest.raises(NotSupportedError, match="takes no arguments"):
+        db.begin("serializable")
+    seen: list[object] = []
+    server.connections[0].begin = lambda *args, **kwargs: seen.append((args, kwargs))  # type: ignore[attr-defined]
+    db.begin(1, mode=2)
+    assert seen == [((1,), {"mode": 2})]
+
+
+def test_cancel_ends_the_transaction(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C12: cancel() ends the transaction, by the driver's own cancel where it has one."""
+    db = open_db().connection()
+    db.begin()
+    db.cursor().execute("insert a")
+    db.cancel()
+    assert not db.in_transaction
+    db.commit()
+    assert server.committed == []
+
+
+def test_the_block_commits_or_rolls_back(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C13: `with db:` commits, or rolls back on an exception; `with db.cursor() as c` closes the cursor."""
+    db = open_db().connection()
+    with db as same, same.cursor() as cursor:
+        assert same is db
+        cursor.execute("insert a")
+    assert cursor.driver_cursor.closed
+    with pytest.raises(KeyError), db:
+        db.cursor().execute("insert b")
+        raise KeyError
+    assert server.committed == ["insert a"]
+    assert not db.in_transaction
+
+
+def test_an_error_in_the_commit_of_a_block(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C13: when the commit at the end of a block fails, nothing of it is left for the next unit of work."""
+    db = open_db().connection()
+    server.fail_before["commit"] = [fake.ProgrammingError("deferred constraint"), fake.ProgrammingError("again")]
+    for block in (db, db.transaction()):
+        with pytest.raises(fake.ProgrammingError), block:
+            db.cursor().execute("insert a")
+        assert not db.in_transaction
+    db.commit()
+    assert server.committed == []
+
+
+# X4: the whole driver
+
+
+def test_every_attribute_is_there(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X4: every attribute and method of the driver's connection and cursor is there, set and get."""
+    db = open_db().connection()
+    raw = server.connections[0]
+    assert db.calls is raw.calls
+    assert db.perform.__self__ is raw
+    db.tag = "mine"
+    assert raw.tag == "mine"
+    cursor = db.cursor()
+    cursor.rowcount_hint = 5
+    cursor.arraysize = 9
+    assert cursor.driver_cursor.arraysize == cursor.arraysize == 9
+    raw.late = "came later"  # type: ignore[attr-defined]
+    assert db.late == "came later"
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = db.no_such_name
+
+
+def test_what_the_caller_set_survives(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X3: an attribute that was set through the steady connection is set again on the new one."""
+    db = open_db(ping=0).connection()
+    db.tag = "mine"
+    server.kill()
+    db.cursor().execute("select 1")
+    assert server.connections[1].tag == "mine"
+
+
+def test_a_chain_of_calls(open_db: Callable[..., Any]) -> None:
+    """X4: no finalizer closes a cursor whose raw twin is in use."""
+    assert open_db().steady_connection().cursor().driver_cursor.closed is False
+
+
+def test_nothing_keeps_a_cursor_alive(open_db: Callable[..., Any]) -> None:
+    """X4: cursors and connections are freed at once, without the garbage collector; also after an error."""
+    persist = open_db(ping=0)
+    gc.disable()
+    try:
+        db = persist.steady_connection()
+        cursor = db.cursor()
+        cursor.execute("select 1")
+        watched = [weakref.ref(cursor), weakref.ref(db)]
+        db.close()
+        del cursor, db
+        assert [one() for one in watched] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_repr_shows_the_state(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X9: a repr shows the state, and no secret."""
+    persist = open_db(1000, password="secret")
+    db = persist.connection()
+    db.begin()
+    db.cursor().execute("insert a")
+    assert repr(db) == "<SteadyConnection open, in transaction, used 1 of 1000>"
+    server.kill()
+    with pytest.raises(fake.OperationalError):
+        db.cursor().execute("insert b")
+    assert repr(db) == "<SteadyConnection lost, in transaction, used 2 of 1000>"
+    assert "secret" not in repr(persist) + repr(db) + repr(db._terms) + repr(db.cursor.__self__)
