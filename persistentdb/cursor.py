@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._forwarding import forwarding_class
@@ -211,10 +210,7 @@ class SteadyCursor(Generic[CurT_co]):
 
     def _move(self, link: Link) -> None:
         """Go on with a cursor of another connection, made and set like the last one."""
-        old, new = self._raw, self._recipe(link.connection)
-        with suppress(AttributeError):
-            if old.arraysize != new.arraysize:
-                new.arraysize = old.arraysize
+        new = self._recipe(link.connection)
         for name, value in getattr(self, "_settings", {}).items():
             if name in ("setinputsizes", "setoutputsize"):
                 getattr(new, name)(*value)

@@ -24,7 +24,7 @@ from attrs import define, field, frozen
 from persistentdb import CommitOutcomeUnknown, PersistentDB, SteadyConnection, TransactionLost
 from persistentdb.drivers import profile_of
 
-__all__ = ["CannotStartError", "Outcome", "Settings", "Tally", "Transfer", "audit", "report", "run", "written_for"]
+__all__ = ["CannotStartError", "Outcome", "Settings", "Tally", "Transfer", "audit", "run", "written_for"]
 
 OPENING_BALANCE = 1000
 LARGEST_AMOUNT = 100
@@ -347,8 +347,7 @@ class SocketLine(Line):
         renewed = super().look(connection)
         if renewed:
             # A duplicate: by the time the saboteur comes, the driver's own descriptor may be another thread's.
-            duplicate = socket.socket(fileno=os.dup(self._fileno(connection)))
-            self._hold(duplicate)
+            self._hold(socket.socket(fileno=os.dup(self._fileno(connection))))
         return renewed
 
     def doom(self) -> None:
@@ -361,15 +360,12 @@ class SocketLine(Line):
         """Cut the line under the teller; called in the saboteur's thread."""
         self._doomed = False
         with self._lock:
-            if self._socket is None:
-                return
+            line, self._socket = self._socket, None
+        if line is None:
+            return
+        with line, suppress(OSError):  # it may be dead already, without our help
+            line.shutdown(socket.SHUT_RDWR)
             self.tally.broken += 1
-            with self._socket as line:
-                self._socket = None
-                try:
-                    line.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    self.tally.broken -= 1  # it was dead already, without our help
 
     def hang_up(self) -> None:
         """Let go of the connection and its socket."""
@@ -504,3 +500,58 @@ def _transfers(settings: Settings, teller: int) -> Iterator[Transfer]:
     for identifier in range(first, first + settings.transfers):
         source, target = lots.sample(range(1, settings.accounts + 1), 2)
         yield Transfer(identifier, source, target, lots.randint(1, LARGEST_AMOUNT))
+
+
+# --- The tables -------------------------------------------------------------------------------------------------------
+
+
+def _driver_of(db: SteadyConnection[Any]) -> Any:
+    """Return the driver's module; the creator may be a function of the user's own, so the connection is asked."""
+    connection = db.driver_connection
+    driver: Any = module_of_connection(connection)
+    if getattr(driver, "paramstyle", None) not in _MARKS:
+        raise CannotStartError(
+            f"no paramstyle is to be found for {type(connection).__module__}.{type(connection).__qualname__}, "
+            "so the demo does not know how to write its statements for this driver"
+        )
+    return driver
+
+
+@contextmanager
+def _tables(bank: Bank, opening: Balances) -> Generator[None]:
+    """Create both tables and open the accounts; drop at the end what was created here."""
+    for name in TABLES:
+        if _exists(bank, name):
+            raise CannotStartError(
+                f"the table {name} exists already: another demo is at work on this database, or one was killed. "
+                f"Wait for its end, or drop the tables {' and '.join(TABLES)} by hand"
+            )
+    with ExitStack() as to_be_dropped:
+        for name, create in TABLES.items():
+            try:
+                _define(bank, create)
+            except bank.driver.Error as error:
+                raise CannotStartError(f"the table {name} cannot be created: {error}") from error
+            to_be_dropped.callback(_define, bank, f"drop table {name}")
+        db = bank.persist.connection()
+        with db.transaction():
+            for account, balance in opening.items():
+                bank.execute(db.cursor(), OPEN_ACCOUNT, account, balance)
+        yield
+
+
+def _exists(bank: Bank, table: str) -> bool:
+    """Whether a table is there: the only question that every database understands is to read from it."""
+    try:
+        bank.read(f"select 1 from {table} where 1 = 0")  # noqa: S608  the name is one of ours
+    except bank.driver.Error:
+        bank.persist.connection().rollback()
+        return False
+    return True
+
+
+def _define(bank: Bank, statement: str) -> None:
+    db = bank.persist.connection()
+    db.rollback()  # what Ctrl-C may have left behind
+    with db.transaction():
+        db.cursor().execute(statement)

@@ -7,9 +7,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import fake
 import pytest
 
-import fake
 from persistentdb import (
     CommitOutcomeUnknown,
     InheritedReplay,
@@ -206,7 +206,7 @@ def test_a_reopening_that_fails_is_told(server: fake.Server, open_db: Callable[.
 
 
 def test_an_interrupt_leaves_a_suspect(server: fake.Server, open_db: Callable[..., Any]) -> None:
-    """Design 4: after KeyboardInterrupt out of a driver call the connection is not used again, nor is work sent twice."""
+    """Design 4: after KeyboardInterrupt out of a driver call the connection is not used again, no work sent twice."""
     db = open_db(ping=0).connection()
     server.fail_after["select 1"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
@@ -225,6 +225,18 @@ def test_an_interrupt_in_a_transaction_poisons_it(server: fake.Server, open_db: 
         db.cursor().execute("insert a")
     with pytest.raises(TransactionLost):
         db.commit()
+
+
+def test_an_interrupt_always_reaches_the_caller(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """Design 4: also out of calls that would be done again, or whose loss would count as success."""
+    db = open_db(ping=0).connection()
+    for call in (db.cursor, db.rollback, db.commit):
+        server.fail_before[call.__name__] = [KeyboardInterrupt()]
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        db.cursor().execute("select 1")
+        db.rollback()
+    assert len(server.connections) == 4
 
 
 # X1: what is sent again
@@ -297,6 +309,19 @@ def test_maxusage_spares_transactions(server: fake.Server, open_db: Callable[...
     assert len(server.connections) == 1
     assert len(server.committed) == 5
     cursor.execute("insert 5")
+    assert len(server.connections) == 2
+
+
+def test_maxusage_spares_reading_transactions(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C6: a transaction that only read so far is one, too: its snapshot is not swapped for another."""
+    db = open_db(maxusage=1).connection()
+    for _ in range(3):
+        cursor = db.cursor()
+        cursor.execute("select 1")
+        cursor.fetchall()
+    assert len(server.connections) == 1
+    db.rollback()
+    db.cursor().execute("select 1")
     assert len(server.connections) == 2
 
 
@@ -458,6 +483,28 @@ def test_a_driver_without_ping_is_still_checked(server: fake.Server, open_db: Ca
     server.kill()
     persist.connection()
     assert len(server.connections) == 2
+
+
+def test_a_ping_spares_transactions(open_db: Callable[..., Any]) -> None:
+    """C9: a ping never happens inside a transaction, an implicit one that only read included."""
+    counted: list[object] = []
+    persist = open_db(ping=(7, counted.append))
+    for operation in ("select 1", "insert a"):
+        cursor = persist.connection().cursor()
+        cursor.execute(operation)
+        cursor.close()
+        counted.clear()
+        persist.connection().cursor().execute(operation)
+        assert counted == []
+        persist.connection().rollback()
+
+
+def test_a_user_s_check_leaves_no_transaction(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C9: a ping never leaves a transaction open, one by a statement of the user's included."""
+    persist = open_db(ping="select 42")
+    persist.connection()
+    persist.connection()
+    assert server.connections[0].calls[-2:] == ["fetch", "rollback"]
 
 
 def test_a_ping_never_cuts_a_result_short(server: fake.Server, open_db: Callable[..., Any]) -> None:

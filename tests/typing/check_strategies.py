@@ -1,0 +1,298 @@
+"""Right strategies of every kind, for every parameter that takes one. Read by checkers, never executed.
+
+The classes import nothing of ours but the values they answer with: satisfying a Protocol is enough. Wrong ones stand in
+``check_negative.py``.
+"""
+
+from __future__ import annotations
+
+import _threading_local
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import psycopg.rows
+import pymysql
+import pymysql.cursors
+from typing_extensions import assert_type
+
+from persistentdb import (
+    FailureClassifier,
+    InheritedReplay,
+    Loss,
+    MaskPing,
+    NoReplay,
+    PersistentDB,
+    Ping,
+    PingStrategy,
+    ProvenReplay,
+    ReplayPolicy,
+    SessionSetup,
+    ThreadLocality,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from persistentdb import Connection
+
+# `ping`
+
+
+class PingWithoutBase:
+    """For any connection; it knows no name of ours."""
+
+    def due(self, event: int) -> bool:
+        """Only on request."""
+        return event == 1
+
+    def alive(self, connection: Any) -> bool:
+        """Ask."""
+        connection.cursor().execute("select 1")
+        return True
+
+
+class PingOfSqlite(PingStrategy[sqlite3.Connection]):
+    """For sqlite3 alone, and derived from the Protocol, so that a checker sees mistakes right here."""
+
+    def due(self, event: Ping, /) -> bool:
+        """Only on request."""
+        return event is Ping.REQUEST
+
+    def alive(self, connection: sqlite3.Connection, /) -> bool:
+        """Use what only sqlite3 has."""
+        return connection.execute("select 1").fetchone() is not None
+
+
+class PingOfAny:
+    """For any DB-API 2 connection, by our Protocol; the parameters may have any names."""
+
+    def due(self, when: Ping) -> bool:
+        """Only with cursors."""
+        return bool(when & Ping.CURSOR)
+
+    def alive(self, link: Connection) -> bool:
+        """Use what every connection has."""
+        return link.cursor().fetchone() is None
+
+
+def is_alive(connection: sqlite3.Connection) -> bool:
+    """Check, as a plain function."""
+    return connection.execute("select 1").fetchone() is not None
+
+
+def right_pings() -> None:
+    """X8, C9: a mask, SQL, a function, a pair, a strategy, None."""
+    persist = PersistentDB(sqlite3, ping=0)
+    persist = PersistentDB(sqlite3, ping=7)
+    persist = PersistentDB(sqlite3, ping=None)
+    persist = PersistentDB(sqlite3, ping=Ping.REQUEST | Ping.EXECUTE)
+    persist = PersistentDB(sqlite3, ping="select 1")
+    persist = PersistentDB(sqlite3, ping=(Ping.EXECUTE, "select 1"))
+    persist = PersistentDB(sqlite3, ping=(4, is_alive))
+    persist = PersistentDB(sqlite3, ping=(4, lambda con: con.total_changes < 1000))
+    persist = PersistentDB(sqlite3, ping=is_alive)
+    persist = PersistentDB(sqlite3, ping=lambda con: con.total_changes < 1000)
+    persist = PersistentDB(sqlite3, ping=MaskPing(1, "select 1", window=0))
+    persist = PersistentDB(sqlite3, ping=MaskPing(1, is_alive))
+    persist = PersistentDB(sqlite3, ping=PingWithoutBase())
+    persist = PersistentDB(sqlite3, ping=PingOfSqlite())
+    persist = PersistentDB(sqlite3, ping=PingOfAny())
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.ping, PingStrategy[sqlite3.Connection])
+
+
+def pings_go_where_their_connection_goes() -> None:
+    """X8, C9: one for any connection serves every driver; one for a driver knows what only that has."""
+    of_tuples = PersistentDB(lambda: psycopg.connect("dbname=my"), ping=lambda con: not con.broken)
+    assert_type(of_tuples, PersistentDB[psycopg.Connection[tuple[Any, ...]]])
+    of_tuples = PersistentDB(lambda: psycopg.connect("dbname=my"), ping=PingOfAny())
+    assert_type(of_tuples, PersistentDB[psycopg.Connection[tuple[Any, ...]]])
+    by_dicts = lambda: pymysql.connect(cursorclass=pymysql.cursors.DictCursor)  # noqa: E731
+    of_dicts = PersistentDB.from_creator(by_dicts, ping=lambda con: con.ping(reconnect=False))
+    assert_type(of_dicts, PersistentDB[pymysql.Connection[pymysql.cursors.DictCursor]])
+
+
+# `failures`
+
+
+class ClassifierWithoutBase:
+    """It imports nothing but the answer."""
+
+    def verdict(self, error: BaseException, connection: object) -> Verdict:
+        """Look at the message."""
+        return Verdict.LOST_MAYBE_SENT if "gone" in str(error) else Verdict.NOT_LOST
+
+
+class Classifier(FailureClassifier):
+    """Derived from the Protocol."""
+
+    def verdict(self, error: BaseException, connection: object, /) -> Verdict:
+        """Say that nothing is ever lost."""
+        return Verdict.NOT_LOST
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Judge, as a plain function."""
+    return isinstance(error, ConnectionError)
+
+
+def right_failures() -> None:
+    """X8, C8: a class, a tuple of classes, a function, a strategy, None."""
+    persist = PersistentDB(sqlite3, failures=None)
+    persist = PersistentDB(sqlite3, failures=sqlite3.OperationalError)
+    persist = PersistentDB(sqlite3, failures=(sqlite3.OperationalError,))
+    persist = PersistentDB(sqlite3, failures=(sqlite3.OperationalError, ConnectionError, OSError))
+    persist = PersistentDB(sqlite3, failures=())
+    persist = PersistentDB(sqlite3, failures=is_fatal)
+    persist = PersistentDB(sqlite3, failures=lambda error: "gone" in str(error))
+    persist = PersistentDB(sqlite3, failures=ClassifierWithoutBase())
+    persist = PersistentDB(sqlite3, failures=Classifier())
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.failures, FailureClassifier)
+
+
+# `setsession`
+
+
+class SetupWithoutBase:
+    """It imports nothing but its driver."""
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Use what only sqlite3 has."""
+        connection.create_function("twice", 1, lambda value: 2 * value)
+
+
+class SetupOfAny:
+    """For any DB-API 2 connection; what it returns is nobody's business."""
+
+    def prepare(self, connection: Connection) -> Connection:
+        """Use what every connection has."""
+        connection.cursor().execute("set x to 1")
+        return connection
+
+
+class SetupOfPsycopg(SessionSetup["psycopg.Connection[Any]"]):
+    """Derived from the Protocol; for psycopg, whatever its rows are."""
+
+    def prepare(self, connection: psycopg.Connection[Any], /) -> None:
+        """Use what only psycopg has."""
+        connection.autocommit = True
+
+
+def with_names(connection: sqlite3.Connection) -> None:
+    """Prepare, as a plain function."""
+    connection.row_factory = sqlite3.Row
+
+
+def right_setups() -> None:
+    """X8, C7: a list or tuple of SQL, a function, a strategy, None."""
+    persist = PersistentDB(sqlite3, setsession=None)
+    persist = PersistentDB(sqlite3, setsession=["pragma foreign_keys = on"])
+    persist = PersistentDB(sqlite3, setsession=[])
+    persist = PersistentDB(sqlite3, setsession=("pragma foreign_keys = on", "pragma synchronous = off"))
+    persist = PersistentDB(sqlite3, setsession=with_names)
+    persist = PersistentDB(sqlite3, setsession=lambda con: con.create_function("one", 0, lambda: 1))
+    persist = PersistentDB(sqlite3, setsession=SetupWithoutBase())
+    persist = PersistentDB(sqlite3, setsession=SetupOfAny())
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.setsession, SessionSetup[sqlite3.Connection])
+    of_dicts = PersistentDB(
+        lambda: psycopg.Connection[dict[str, Any]].connect(row_factory=psycopg.rows.dict_row),
+        setsession=SetupOfPsycopg(),
+    )
+    assert_type(of_dicts, PersistentDB[psycopg.Connection[dict[str, Any]]])
+
+
+# `threadlocal`
+
+
+class LocalOfOurs(threading.local):
+    """A subclass will do."""
+
+
+class LocalityWithoutBase:
+    """It imports nothing."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, object] = {}
+
+    def get(self) -> object | None:
+        """Look the thread up."""
+        return self.values.get(threading.get_ident())
+
+    def set(self, value: object) -> None:
+        """Remember it."""
+        self.values[threading.get_ident()] = value
+
+    def discard(self) -> None:
+        """Forget it."""
+        self.values.pop(threading.get_ident(), None)
+
+
+def right_localities() -> None:
+    """X8, C11: a class for thread-local data, a strategy, None."""
+    persist = PersistentDB(sqlite3, threadlocal=None)
+    persist = PersistentDB(sqlite3, threadlocal=threading.local)
+    persist = PersistentDB(sqlite3, threadlocal=LocalOfOurs)
+    persist = PersistentDB(sqlite3, threadlocal=_threading_local.local)
+    persist = PersistentDB(sqlite3, threadlocal=LocalityWithoutBase())
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.threadlocal, ThreadLocality)
+
+
+# `replay`
+
+
+class ReplayOfReads:
+    """It imports nothing but what it is asked about."""
+
+    def replay(self, loss: Loss) -> bool:
+        """Look at the loss."""
+        return loss.verdict is Verdict.LOST_UNSENT and loss.driver_known
+
+
+class Replay(ReplayPolicy):
+    """Derived from the Protocol."""
+
+    def replay(self, loss: Loss, /) -> bool:
+        """Look at the error."""
+        return loss.error is None
+
+
+def right_replays() -> None:
+    """X8, X1: one of the three of the house, or a strategy, or None."""
+    persist = PersistentDB(sqlite3, replay=None)
+    persist = PersistentDB(sqlite3, replay=ProvenReplay())
+    persist = PersistentDB(sqlite3, replay=InheritedReplay())
+    persist = PersistentDB(sqlite3, replay=NoReplay())
+    persist = PersistentDB(sqlite3, replay=ReplayOfReads())
+    persist = PersistentDB(sqlite3, replay=Replay())
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.replay, ReplayPolicy)
+
+
+# All at once
+
+
+def the_strict_door_takes_the_same() -> None:
+    """X8: all of them by name, nothing passed through."""
+    persist = PersistentDB.from_creator(
+        lambda: sqlite3.connect("my.db"),
+        maxusage=1000,
+        setsession=with_names,
+        failures=is_fatal,
+        ping=PingOfSqlite(),
+        closeable=True,
+        threadlocal=LocalityWithoutBase(),
+        replay=NoReplay(),
+    )
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+
+
+def by_place_as_ever() -> None:
+    """X8, C1: the inherited order of the parameters, then what is passed to the creator."""
+    persist = PersistentDB(
+        sqlite3, 1000, ["pragma foreign_keys = on"], OSError, PingOfAny(), True, threading.local, "my.db", timeout=5
+    )
+    assert_type(persist, PersistentDB[sqlite3.Connection])
