@@ -16,8 +16,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from attrs import astuple
+
 from persistentdb import PersistentDB, __version__
-from persistentdb.demo import CannotStartError, Outcome, Settings, run
+from persistentdb._demo_bank import CannotFinishError, CannotStartError
+from persistentdb.demo import Outcome, Settings, run
 
 __all__ = ["main"]
 
@@ -46,7 +49,8 @@ def _number_from(least: int) -> Callable[[str], int]:
     return number
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
+    """Return a number from 0 to 1; argparse names this function when it complains."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share, it must be from 0 to 1")
@@ -69,15 +73,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = Settings()
-    demo.add_argument("--threads", type=_number_from(1), default=default.threads, metavar="N", help="default: %(default)s")
     demo.add_argument(
-        "--transfers", type=_number_from(1), default=default.transfers, metavar="N", help="per thread; default: %(default)s"
+        "--threads", type=_number_from(1), default=default.threads, metavar="N", help="default: %(default)s"
     )
-    demo.add_argument("--accounts", type=_number_from(2), default=default.accounts, metavar="N", help="default: %(default)s")
-    demo.add_argument("--seed", type=int, metavar="N", help="draws the same transfers and breaks again; default: a new one")
+    demo.add_argument(
+        "--transfers",
+        type=_number_from(1),
+        default=default.transfers,
+        metavar="N",
+        help="per thread; default: %(default)s",
+    )
+    demo.add_argument(
+        "--accounts", type=_number_from(2), default=default.accounts, metavar="N", help="default: %(default)s"
+    )
+    demo.add_argument(
+        "--seed", type=int, metavar="N", help="draws the same transfers and breaks again; default: a new one"
+    )
     demo.add_argument(
         "--breaks",
-        type=_share,
+        type=share,
         default=default.breaks,
         metavar="SHARE",
         help="the share of the steps at which a connection is broken, from 0 to 1; default: %(default)s",
@@ -140,7 +154,8 @@ def _users_own(creator: str, options: dict[str, str | int]) -> Generator[Persist
         raise CannotStartError(f"--creator {creator}: expected MODULE:FUNCTION, such as psycopg:connect")
     try:
         function = attrgetter(function_name)(importlib.import_module(module_name))
-        persist: PersistentDB[Any] = PersistentDB(function, **options)
+        # Not PersistentDB(function, **options): the driver may have options of the same names as PersistentDB.
+        persist = PersistentDB[Any](lambda: function(**options))
         persist.connection()
     except ModuleNotFoundError as error:
         raise CannotStartError(f"--creator {creator}: {error}; is it installed?") from error
@@ -169,16 +184,20 @@ def _value(key: str, text: str) -> str | int:
         if name not in os.environ:
             raise CannotStartError(f"--creator: {key}={text}: there is no environment variable {name}")
         return os.environ[name]
-    return int(text) if text.isascii() and text.isdigit() else text
+    return int(text) if text.isascii() and text.isdigit() and not _is_secret(key) else text
+
+
+def _is_secret(key: str) -> bool:
+    """Whether an option is not to be shown; a connection string may hold a password, too."""
+    return any(part in key.lower() for part in ("pass", "pwd", "secret", "token", "dsn", "conninfo", "uri", "url"))
 
 
 def _without_secrets(text: str, words: Sequence[str], options: dict[str, str | int]) -> str:
-    """Take out of a driver's message, made one line, what nobody is to see."""
-    hidden = {key for key in options if any(part in key.lower() for part in ("pass", "pwd", "secret", "token"))}
-    hidden |= {word.partition("=")[0] for word in words if "=env:" in word}
-    for key in sorted(hidden):
-        if value := str(options.get(key, "")):
-            text = text.replace(value, "***")
+    """Make a driver's message one line, and take out of it what nobody is to see."""
+    from_environment = {word.partition("=")[0] for word in words if "=env:" in word}
+    for key, value in options.items():
+        if value and (key in from_environment or _is_secret(key)):
+            text = text.replace(str(value), "***")
     return " ".join(text.split())
 
 
@@ -191,56 +210,61 @@ def _demo(given: argparse.Namespace) -> int:
     creator, *words = given.creator or [""]
     options: dict[str, str | int] = {}
     try:
-        options = _options(words)
-        with _users_own(creator, options) if creator else _sqlite() as persist:
+        options.update(_options(words))
+        with _users_own(creator, options) if creator else _sqlite() as persist, _bar() as draw:
             _say(
-                f"{settings.threads} threads, {settings.transfers} transfers each between {settings.accounts} accounts "
-                f"on {creator or 'SQLite in a temporary directory'}; --seed {settings.seed} --breaks {settings.breaks}"
+                f"{settings.threads} threads make {settings.transfers} transfers each between {settings.accounts} "
+                f"accounts on {creator or 'SQLite'}\n(to draw the same lots again: --seed {seed})"
             )
-            outcome = run(persist, settings, _bar())
-    except CannotStartError as error:
+            outcome = run(persist, settings, draw)
+    except (CannotStartError, CannotFinishError) as error:
         _complain(_without_secrets(str(error), words, options))
-        return WRONG_USAGE
+        return WRONG_USAGE if isinstance(error, CannotStartError) else DISPROVEN
     _say(_report(outcome))
+    for difference in outcome.differences:
+        _say("  " + _without_secrets(difference, words, options))
     return DISPROVEN if outcome.differences else PROVEN
 
 
-def _bar() -> Callable[[int, int], None]:
-    """Return what draws the progress bar; it draws nothing where nobody watches."""
-    width = 40
+@contextmanager
+def _bar() -> Generator[Callable[[int, int], None]]:
+    """Give what draws the progress bar, and wipe it out at the end; nothing is drawn where nobody watches."""
+    width, wipe = 40, "\r\x1b[K"
 
     def draw(done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            filled = width * done // of
-            end = "\n" if done == of else ""
-            sys.stderr.write(f"\r[{'#' * filled}{'.' * (width - filled)}] {done} of {of} transfers{end}")
-            sys.stderr.flush()
+        filled = width * done // of
+        sys.stderr.write(f"{wipe}[{'#' * filled}{'.' * (width - filled)}] {done} of {of} transfers")
+        sys.stderr.flush()
 
-    return draw
+    if not sys.stderr.isatty():
+        yield lambda _done, _of: None
+        return
+    try:
+        yield draw
+    finally:
+        sys.stderr.write(wipe)
+        sys.stderr.flush()
 
 
-COLUMNS = (
+HEADS = (
     ("", "thread"),
     ("transfers", "acknowledged"),
-    ("connections", "broken"),
-    ("reopenings", "unnoticed"),
-    ("transactions", "run again"),
-    ("outcomes", "unknown"),
-    ("...found", "in the ledger"),
-    ("...made", "once more"),
+    ("connection", "broken"),
+    ("reopened", "unnoticed"),
+    ("run", "again"),
+    ("outcome", "unknown"),
+    ("was in", "ledger"),
+    ("was not", "there"),
 )
 
 
 def _report(outcome: Outcome) -> str:
     """Return the table of what each thread saw, and the proof."""
-    rows = [
-        (len(one.acknowledged), one.broken, one.unnoticed, one.run_again, one.unknown, one.found, one.missing)
-        for one in outcome.tallies
-    ]
-    total = tuple(map(sum, zip(*rows, strict=True)))
-    named = [(str(number), *row) for number, row in enumerate(rows, 1)]
-    table = [*zip(*COLUMNS, strict=True), *named, ("all", *total)]
-    lines = ["  ".join(f"{cell:>13}" for cell in row) for row in table]
+    rows = [astuple(tally) for tally in outcome.tallies]
+    total = [*map(sum, zip(*rows, strict=True))]
+    table = [*zip(*HEADS, strict=True), *((number, *row) for number, row in enumerate(rows, 1)), ("all", *total)]
+    widths = [max(map(len, head)) for head in HEADS]
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table]
     lines.insert(-1, "-" * len(lines[0]))
     return "\n".join(["", *lines, "", *_proof(outcome, total[0])])
 
@@ -256,12 +280,12 @@ def _proof(outcome: Outcome, acknowledged: int) -> list[str]:
     ]
     lines = [f"{name:<28}{value}" for name, value in facts]
     if outcome.differences:
-        return [*lines, "", "NOT PROVEN, this differs:", *(f"  {difference}" for difference in outcome.differences)]
+        return [*lines, "", "NOT PROVEN. What differs:"]
     return [
         *lines,
         "",
-        "Proven: nothing lost, nothing doubled. The ledger has exactly the acknowledged transfers, each once;",
-        "replayed over the opening balances it gives every account's balance to the unit.",
+        "Proven: nothing lost, nothing doubled. The ledger has exactly the acknowledged",
+        "transfers, each once; replayed over the opening balances it gives every closing one.",
     ]
 
 

@@ -28,6 +28,12 @@ __all__ = ["Link", "Terms"]
 
 logger = logging.getLogger("persistentdb")
 
+# By their own names: looking a member up in its class costs more than the comparison.
+NOTHING, READS, WORK, EXPLICIT = Pending
+
+# As plain integers: an operation on an IntFlag costs more than everything else that is done for a cursor.
+_REQUEST, _CURSOR, _EXECUTE = (int(event) for event in (Ping.REQUEST, Ping.CURSOR, Ping.EXECUTE))
+
 
 @frozen
 class Terms:
@@ -55,6 +61,7 @@ class Link:
 
     Attributes:
         connection: The driver's connection.
+        drivers_begin: Its own `begin`, None where it has none.
         profile: What is known of the driver.
         usage: How many statements were sent.
         watch, watch_cursor, watch_request: Whether a statement, a new cursor, a request for the connection needs
@@ -70,8 +77,11 @@ class Link:
     """
 
     __slots__ = (
+        "_due",
         "_effect",
+        "_in_process",
         "_readable",
+        "_recycles",
         "_settled_usage",
         "_terms",
         "_tracks",
@@ -79,6 +89,7 @@ class Link:
         "connection",
         "cursor_class",
         "cursor_type",
+        "drivers_begin",
         "gone",
         "mortal",
         "open_cursors",
@@ -96,10 +107,11 @@ class Link:
 
     def __init__(self, connection: Any, terms: Terms) -> None:
         self.connection = connection
+        self.drivers_begin: Callable[..., Any] | None = getattr(connection, "begin", None)
         self.profile = profile = profile_of(connection)
         self._terms = terms
         self.usage = self._settled_usage = 0
-        self.pending = Pending.NOTHING
+        self.pending = NOTHING
         self._effect: Effect | None = None
         self.gone = self.ordered = self.by_sql = self.prepared = False
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
@@ -108,33 +120,33 @@ class Link:
         self._readable = None if profile.fileno is None else look_at(profile.fileno(connection))
         # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
         self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
+        self._in_process = profile.fileno is None and profile is not UNKNOWN
+        self._recycles = terms.maxusage > 0 and not self.mortal
         self.cursor_type: type | None = None
         self.cursor_class: Any = None
         hides_rows = profile is UNKNOWN or profile.cursor_is_streaming is not None
         self.open_cursors: WeakSet[Any] | None = WeakSet() if hides_rows or self._recycles else None
+        self._due = self._ask_strategy()
         self.refresh()
 
-    @property
-    def _recycles(self) -> bool:
-        return bool(self._terms.maxusage) and not self.mortal
+    def _ask_strategy(self) -> int:
+        """Return the mask of the events at which the ping strategy wants to check."""
+        if self._in_process and isinstance(self._terms.ping, MaskPing) and self._terms.ping.check is None:
+            return 0  # every call proves the life of a database in this process; only the user's own check is asked
+        return sum(int(event) for event in (Ping.REQUEST, Ping.CURSOR, Ping.EXECUTE) if self._terms.ping.due(event))
 
     def refresh(self) -> None:
         """Fold everything that may ask for attention into the three attributes of the hot path."""
-        alarmed = self.gone or self.ordered or self.poison is not None
-        free = self.pending is not Pending.EXPLICIT
-        self.watch = alarmed or (free and (self._tracks or self._recycles or self._checks(Ping.EXECUTE)))
-        self.watch_cursor = alarmed or (free and self._checks(Ping.CURSOR))
-        self.watch_request = alarmed or (free and self._checks(Ping.REQUEST))
-        if self.ordered:  # an order that came in the middle of this
+        if self.pending is EXPLICIT:
+            self.watch = self.watch_cursor = self.watch_request = False
+        else:
+            due = self._due
+            self.watch = self._tracks or self._recycles or due & _EXECUTE != 0
+            self.watch_cursor = due & _CURSOR != 0
+            self.watch_request = due & _REQUEST != 0
+        # Last, so that an order that came in the middle of this is not overlooked.
+        if self.gone or self.ordered or self.poison is not None:
             self.watch = self.watch_cursor = self.watch_request = True
-
-    def _checks(self, event: Ping) -> bool:
-        """Whether a check is due; a database in this process needs none but the user's own."""
-        ping = self._terms.ping
-        in_process = self.profile.fileno is None and self.profile is not UNKNOWN
-        if in_process and isinstance(ping, MaskPing) and ping.check is None:
-            return False
-        return ping.due(event)
 
     def escaped(self) -> None:
         """The caller took the driver's connection in hand: from now on everything is tracked."""
@@ -142,6 +154,11 @@ class Link:
             self.pending = self.hanging()
             self._tracks = True
             self.refresh()
+
+    def settings_changed(self) -> None:
+        """The caller set something on the connection: it may have switched autocommit."""
+        self._tracks = self._tracks or self.profile.in_transaction(self.connection) is True
+        self.refresh()
 
     def order(self) -> None:
         """Ask the owner, from another thread, to give the connection up at the next safe moment."""
@@ -153,16 +170,16 @@ class Link:
     def hanging(self) -> Pending:
         """Return what would be lost with the connection now; the driver is asked, without a round trip."""
         self._fold()
-        if self.pending is Pending.EXPLICIT or self.gone:
+        if self.pending is EXPLICIT or self.gone:
             return self.pending
         open_now = self.profile.in_transaction(self.connection)
         if self.mortal and self.profile.is_closed(self.connection):
-            self.pending = Pending.WORK
+            self.pending = WORK
         elif open_now is False:
-            self.pending = Pending.NOTHING
-        elif open_now and (self.pending is Pending.NOTHING or (self.profile.transaction_is_work and not self._tracks)):
+            self.pending = NOTHING
+        elif open_now and (self.pending is NOTHING or (self.profile.transaction_is_work and not self._tracks)):
             # Opened past us, or a driver for which an open transaction means work.
-            self.pending = Pending.WORK if not self._always_open() else Pending.NOTHING
+            self.pending = WORK if not self._always_open() else NOTHING
         return self.pending
 
     def _always_open(self) -> bool:
@@ -175,16 +192,16 @@ class Link:
         if not sending:
             self._fold()
         if self.prepared:
-            return Pending.NOTHING
+            return NOTHING
         pending = self.pending
         if not self._tracks and self.usage - self._settled_usage > sending:
-            pending = max(pending, Pending.WORK)
-        return max(pending, Pending.WORK) if self.mortal else pending
+            pending = max(pending, WORK)
+        return max(pending, WORK) if self.mortal else pending
 
     def track(self, operation: object) -> None:
         """Note what a statement that is about to be sent leaves behind."""
         effect = effect_of(operation)
-        autocommit = self.pending is Pending.NOTHING and self.profile.autocommit(self.connection) is True
+        autocommit = self.pending is NOTHING and self.profile.autocommit(self.connection) is True
         if autocommit and effect is not Effect.OPENS:
             effect = Effect.ENDS
         self._effect = effect
@@ -196,30 +213,32 @@ class Link:
 
     def _fold(self) -> None:
         effect, self._effect = self._effect, None
-        if effect is None or self.pending is Pending.EXPLICIT:
+        if effect is None or self.pending is EXPLICIT:
             return
         if effect is Effect.ENDS:
-            self.pending = Pending.NOTHING
+            self.pending = NOTHING
         elif effect is Effect.READS:
-            self.pending = max(self.pending, Pending.READS)
+            self.pending = max(self.pending, READS)
         else:
-            self.pending = Pending.WORK
+            self.pending = WORK
 
     def begun(self, *, by_sql: bool) -> None:
         """The caller has opened a transaction."""
         self._effect = None
-        self.pending = Pending.EXPLICIT
+        self.pending = EXPLICIT
         self.by_sql = by_sql
         self.refresh()
 
     def ended(self) -> None:
         """The transaction is over, in whatever way."""
         self._effect = self.poison = None
-        self.pending = Pending.NOTHING
+        self.pending = NOTHING
         self.by_sql = self.prepared = False
         self._settled_usage = self.usage
-        if self._readable is not None:
+        if not self._in_process:
             self.proven_at = monotonic()
+        if not isinstance(self._terms.ping, MaskPing):
+            self._due = self._ask_strategy()
         self.refresh()
 
     def settled(self) -> None:
@@ -232,7 +251,7 @@ class Link:
         self.poison = poison
         self._effect = None
         if poison is None:
-            self.pending = Pending.NOTHING
+            self.pending = NOTHING
         self.refresh()
 
     # Whether it is fit for use
@@ -248,9 +267,13 @@ class Link:
             return True
         if self._is_busy(cursor):
             return False
-        if self._recycles and self.pending is Pending.NOTHING and self.usage >= self._terms.maxusage:
+        if self._recycles and self.pending is NOTHING and self.usage >= self._terms.maxusage:
             return True
         return not self.looks_alive() or (event is not None and not self._answers(event))
+
+    def looks_dead(self) -> bool:
+        """Look at the socket, if there is one, just before work is committed: found dead now, it is surely not."""
+        return self._readable is not None and not self.looks_alive()
 
     def looks_alive(self) -> bool:
         """Look at the socket, without a round trip; True where there is none to look at."""
@@ -266,7 +289,7 @@ class Link:
 
     def _answers(self, event: Ping) -> bool:
         ping = self._terms.ping
-        if not self._checks(event) or self.pending is not Pending.NOTHING:
+        if not self._due & int(event) or self.pending is not NOTHING:
             return True
         window = ping.window if isinstance(ping, MaskPing) and self._readable is not None else 0
         if window and monotonic() - self.proven_at < window:
@@ -306,7 +329,7 @@ class Link:
         """Close the driver's connection and never use it again; a dead one may refuse, which changes nothing."""
         self.gone = True
         self._effect = None
-        self.pending = Pending.NOTHING
+        self.pending = NOTHING
         self.refresh()
         try:
             self.connection.close()

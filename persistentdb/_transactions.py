@@ -22,25 +22,24 @@ def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         NotSupportedError: The driver has no `begin` that would take arguments.
     """
     connection = link.connection
-    drivers_begin = getattr(connection, "begin", None)
-    if drivers_begin is not None:
-        drivers_begin(*args, **kwargs)
+    if link.drivers_begin is not None:
+        link.drivers_begin(*args, **kwargs)
         return False
     if args or kwargs:
         raise NotSupportedError(
             f"begin() takes no arguments here: {type(connection).__module__}.{type(connection).__qualname__} has no "
             "begin of its own to pass them to; set the transaction's mode on the connection, or by a statement"
         )
-    if not link.profile.must_begin(connection):
-        return False
-    _execute(connection, "begin")
-    return link.profile.autocommit(connection) is True
+    send, by_sql = link.profile.begins(connection)
+    if send:
+        connection.cursor().execute("begin")
+    return by_sql
 
 
 def commit(link: Link) -> None:
     """Commit; in autocommit many drivers' `commit` does nothing, so what a statement opened a statement ends."""
     if link.by_sql:
-        _execute(link.connection, "commit")
+        link.connection.cursor().execute("commit")
     else:
         link.connection.commit()
 
@@ -48,12 +47,6 @@ def commit(link: Link) -> None:
 def rollback(link: Link) -> None:
     """Roll back; see `commit`."""
     if link.by_sql:
-        _execute(link.connection, "rollback")
+        link.connection.cursor().execute("rollback")
     else:
         link.connection.rollback()
-
-
-def _execute(connection: Any, operation: str) -> None:
-    cursor = connection.cursor()
-    cursor.execute(operation)
-    cursor.close()

@@ -14,12 +14,12 @@ __all__ = ["TWO_PHASE_METHODS"]
 
 def _tpc_begin(steady: SteadyConnection[Any], *args: Any) -> None:
     """Start a transaction that can be committed in two phases, under the given id."""
+    steady.start_transaction(_start, args, {})
 
-    def start(link: Link) -> bool:
-        link.connection.tpc_begin(*args)
-        return False
 
-    steady.start_transaction(start)
+def _start(link: Link, args: tuple[Any, ...], _: dict[str, Any]) -> bool:
+    link.connection.tpc_begin(*args)
+    return False
 
 
 def _tpc_prepare(steady: SteadyConnection[Any]) -> None:

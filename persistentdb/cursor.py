@@ -111,9 +111,10 @@ class SteadyCursor(Generic[CurT_co]):
         Raises:
             TransactionLost: The transaction was lost before and is not ended yet.
         """
-        if self._link.watch:
-            self._attend(operation)
-        self._link.usage += 1
+        link = self._link
+        if link.watch:
+            link = self._attend(operation)
+        link.usage += 1
         raw = self._raw
         try:
             if parameters is UNSET:
@@ -167,9 +168,10 @@ class SteadyCursor(Generic[CurT_co]):
 
     def _run(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of the driver's cursor that may send several statements."""
-        if self._link.watch:
-            self._attend(args[0] if method == "executemany" and args else None)
-        self._link.usage += 1
+        link = self._link
+        if link.watch:
+            link = self._attend(args[0] if method == "executemany" and args else None)
+        link.usage += 1
         raw = self._raw
         try:
             result = getattr(raw, method)(*args, **kwargs)
@@ -180,12 +182,13 @@ class SteadyCursor(Generic[CurT_co]):
             return self if result is raw else result
         return self._send_again(method, args, kwargs)
 
-    def _attend(self, operation: object) -> None:
+    def _attend(self, operation: object) -> Link:
         """See to everything that the connection wants seen to before the next statement."""
         link = self._steady.ready(self._raw)
         if link is not self._link:
             self._move(link)
         link.track(operation)
+        return link
 
     def _resends(self, error: BaseException, arguments: tuple[object, ...], *, several_sends: bool = False) -> bool:
         """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""

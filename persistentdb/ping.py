@@ -77,7 +77,7 @@ class MaskPing(PingStrategy[ConnT]):
 
     def due(self, event: Ping, /) -> bool:
         """Whether the mask has this event's bit."""
-        return bool(self.mask & event)
+        return bool(self.mask & int(event))
 
     def alive(self, connection: ConnT, /) -> bool:
         """Check the connection; see `check`."""

@@ -40,6 +40,9 @@ CurT = TypeVar("CurT", bound=Cursor)
 ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, default=Connection)
 
 
+# By their own names: looking a member up in its class costs more than the comparison.
+NOTHING, WORK, EXPLICIT = Pending.NOTHING, Pending.WORK, Pending.EXPLICIT
+
 _POISONS = {
     Recovery.RAISE_AND_POISON: TransactionLost,
     Recovery.TRANSACTION_LOST: TransactionLost,
@@ -100,7 +103,7 @@ class SteadyConnection(Generic[ConnT_co]):
     def in_transaction(self) -> bool:
         """Whether a transaction is open, or lost and not ended yet; told without a round trip."""
         link = self._link
-        return link.poison is not None or link.hanging() is not Pending.NOTHING
+        return link.poison is not None or link.hanging() is not NOTHING
 
     # Cursors. Both overloads must annotate self alike: with a bare self in the second, mypy drops the first unseen.
 
@@ -184,24 +187,29 @@ class SteadyConnection(Generic[ConnT_co]):
             NotSupportedError: The driver has no `begin` that would take arguments.
             TransactionLost: The last transaction was lost and is not ended yet.
         """
-        self.start_transaction(lambda link: begin(link, args, kwargs))
+        self.start_transaction(begin, args, kwargs)
 
-    def start_transaction(self, start: Callable[[Link], bool]) -> None:
+    def start_transaction(
+        self,
+        start: Callable[[Link, tuple[Any, ...], dict[str, Any]], bool],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         """Open a transaction by a function that tells whether it has to be ended by a statement."""
         link = self._link
-        if link.watch or link.pending is not Pending.NOTHING:
+        if link.watch or link.pending is not NOTHING:
             link = self.ready(None, None)
-            if link.pending is Pending.EXPLICIT:
+            if link.pending is EXPLICIT:
                 raise PersistentDBError(
                     "begin() inside a transaction that was begun already: end it by commit() or rollback() first"
                 )
         try:
-            by_sql = start(link)
+            by_sql = start(link, args, kwargs)
         except BaseException as error:
             if self.settle(error, Operation.BEGIN, link) is not Recovery.RESEND:
                 raise
             link = self._link
-            by_sql = start(link)
+            by_sql = start(link, args, kwargs)
         link.begun(by_sql=by_sql)
 
     def commit(self) -> None:
@@ -212,14 +220,14 @@ class SteadyConnection(Generic[ConnT_co]):
             CommitOutcomeUnknown: The connection broke during the commit, which may or may not have happened.
         """
         link = self._link
-        if link.watch or link.pending is not Pending.NOTHING:
+        if link.watch:
             link.hanging()
             self.refuse_poisoned(link)
-            if link.pending < Pending.WORK and (link.gone or link.ordered):
+            if link.pending < WORK and (link.gone or link.ordered):
                 link.ended()
                 return
-            if link.pending >= Pending.WORK and not link.looks_alive():
-                self._lose(link, Recovery.TRANSACTION_LOST, None)
+        if link.pending >= WORK and link.looks_dead():
+            self._lose(link, Recovery.TRANSACTION_LOST, None)
         self._finish(link, commit, Operation.COMMIT)
 
     def rollback(self) -> None:
@@ -243,7 +251,7 @@ class SteadyConnection(Generic[ConnT_co]):
         except BaseException as error:
             if self.settle(error, operation, link) is not Recovery.SUCCEED:
                 raise
-        if link.watch or link.pending is not Pending.NOTHING:
+        if link.watch or link.pending is not NOTHING:
             link.ended()
         else:
             link.settled()
@@ -290,7 +298,7 @@ class SteadyConnection(Generic[ConnT_co]):
     def close(self) -> None:
         """Roll an open transaction back; close the connection if it is closeable, the next use then reopens it."""
         link = self._link
-        if link.poison is not None or link.hanging() is not Pending.NOTHING:
+        if link.poison is not None or link.hanging() is not NOTHING:
             self._abandon()
         if self._terms.closeable:
             link.close()
@@ -310,14 +318,14 @@ class SteadyConnection(Generic[ConnT_co]):
         link = self._link
         pending = link.hanging()
         self.refuse_poisoned(link)
-        if pending < Pending.WORK and link.spent(event, raw_cursor):
+        if pending < WORK and link.spent(event, raw_cursor):
             link = self._reopen()
         return link
 
     def requested(self) -> None:
         """Check the connection when its thread asks for it: never inside a transaction, lost ones included."""
         link = self._link
-        if link.poison is None and link.hanging() < Pending.WORK and link.spent(Ping.REQUEST):
+        if link.poison is None and link.hanging() < WORK and link.spent(Ping.REQUEST):
             self._reopen()
 
     def settle(
@@ -409,7 +417,7 @@ class SteadyConnection(Generic[ConnT_co]):
             link.close()
             raise
         if self._settings:
-            link.refresh()
+            link.settings_changed()
         self._link = link
         return link
 
@@ -420,7 +428,7 @@ class SteadyConnection(Generic[ConnT_co]):
         link = self.ready(None, None)
         setattr(link.connection, name, value)
         self._settings[name,] = lambda connection: setattr(connection, name, value)
-        link.refresh()
+        link.settings_changed()
 
     def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method that sets something on the driver's connection, and on its successors."""
@@ -428,7 +436,7 @@ class SteadyConnection(Generic[ConnT_co]):
         result = getattr(link.connection, name)(*args, **kwargs)
         key = (name, *args[:key_length])
         self._settings[key] = lambda connection: getattr(connection, name)(*args, **kwargs)
-        link.refresh()
+        link.settings_changed()
         return result
 
     def give_up(self, reason: str, *, now: bool) -> None:
@@ -447,7 +455,7 @@ class SteadyConnection(Generic[ConnT_co]):
     def __repr__(self) -> str:
         link = self._link
         state = "lost" if link.poison is not None else "closed" if link.gone else "open"
-        transaction = ", in transaction" if link.pending is Pending.EXPLICIT else ""
+        transaction = ", in transaction" if link.pending is EXPLICIT else ""
         limit = f" of {self._terms.maxusage}" if self._terms.maxusage else ""
         return f"<SteadyConnection {state}{transaction}, used {link.usage}{limit}>"
 

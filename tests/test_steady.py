@@ -577,8 +577,13 @@ def test_begin_passes_arguments_or_refuses_them(server: fake.Server, open_db: Ca
     with pytest.raises(NotSupportedError, match="takes no arguments"):
         db.begin("serializable")
     seen: list[object] = []
-    server.connections[0].begin = lambda *args, **kwargs: seen.append((args, kwargs))  # type: ignore[attr-defined]
-    db.begin(1, mode=2)
+
+    class Beginning(fake.Connection):
+        def begin(self, *args: Any, **kwargs: Any) -> None:
+            seen.append((args, kwargs))
+
+    with PersistentDB(lambda: Beginning(server, {})) as persist:
+        persist.connection().begin(1, mode=2)
     assert seen == [((1,), {"mode": 2})]
 
 

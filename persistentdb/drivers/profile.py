@@ -74,6 +74,8 @@ class DriverProfile:
         is_streaming: Whether rows or results are still to be read from the server.
         cursor_is_streaming: The same, for drivers where only the cursor tells.
         begins_by_sql: Whether `begin()` has to send `BEGIN`; None: where the connection is in autocommit.
+        ends_by_sql: Whether what a `BEGIN` opened has to be ended by a statement, because the driver's own `commit()`
+            does nothing then; None: where the connection is in autocommit.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
@@ -95,6 +97,7 @@ class DriverProfile:
     is_streaming: Callable[[Any], bool] = _never
     cursor_is_streaming: Callable[[Any], bool] | None = None
     begins_by_sql: Callable[[Any], bool] | None = None
+    ends_by_sql: Callable[[Any], bool] | None = None
     dies_with_connection: Callable[[Any], bool] = _never
     session_methods: Mapping[str, int] = NO_METHODS
     statement_methods: tuple[str, ...] = ()
@@ -115,11 +118,12 @@ class DriverProfile:
             return Verdict.LOST_MAYBE_SENT
         return Verdict.NOT_LOST if self.code_is_truth and code is not None else None
 
-    def must_begin(self, connection: object) -> bool:
-        """Whether a transaction does not open by itself with the next statement."""
-        if self.begins_by_sql is not None:
-            return self.begins_by_sql(connection)
-        return self.autocommit(connection) is True
+    def begins(self, connection: object) -> tuple[bool, bool]:
+        """Return whether `BEGIN` has to be sent for a transaction to open, and whether a statement has to end it."""
+        if self.begins_by_sql is None or self.ends_by_sql is None:
+            autocommit = self.autocommit(connection) is True
+            return autocommit, autocommit
+        return self.begins_by_sql(connection), self.ends_by_sql(connection)
 
     def survives(self, connection: object) -> bool:
         """Whether an idle session lives on although there is something to read from its socket."""

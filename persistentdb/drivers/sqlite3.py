@@ -36,6 +36,11 @@ def _autocommit(connection: Any) -> bool | None:
     return connection.isolation_level is None if mode == -1 else bool(mode)
 
 
+def _ends_by_sql(connection: Any) -> bool:
+    """Only with Python 3.12's `autocommit=True` does `commit()` do nothing; before it ends what a statement began."""
+    return getattr(connection, "autocommit", -1) is True
+
+
 def _begins_by_sql(connection: Any) -> bool:
     """Before Python 3.12's `autocommit=False` only INSERT and its kind open a transaction, DDL does not."""
     return not connection.in_transaction
@@ -63,6 +68,7 @@ SQLITE3 = DriverProfile(
     transaction_is_work=True,
     autocommit=_autocommit,
     begins_by_sql=_begins_by_sql,
+    ends_by_sql=_ends_by_sql,
     dies_with_connection=_lives_in_memory,
     session_methods=MappingProxyType(
         {
