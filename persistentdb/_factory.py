@@ -45,7 +45,14 @@ def steady_connection(terms: Terms) -> SteadyConnection[Any]:
         methods: dict[str, Callable[..., Any]] = {**TWO_PHASE_METHODS}
         methods |= {name: _setting_method(name, length) for name, length in link.profile.session_methods.items()}
         methods |= {name: _cursor_method(name) for name in ("execute", "executemany", "executescript")}
-        found = forwarding_class(SteadyConnection, link.connection, "_link.connection", SteadyConnection._set, methods)
+        found = forwarding_class(
+            SteadyConnection,
+            link.connection,
+            "_link.connection",
+            SteadyConnection._set,
+            methods,
+            SteadyConnection.revive,
+        )
         _classes[connection_type] = found
     steady: SteadyConnection[Any] = object.__new__(found)
     steady._link, steady._terms, steady._settings, steady._given_up = link, terms, {}, None

@@ -15,7 +15,12 @@ __all__ = ["forwarding_class"]
 
 
 def forwarding_class(
-    base: type, raw: object, path: str, setting: Callable[[Any, str, object], None], methods: dict[str, Any]
+    base: type,
+    raw: object,
+    path: str,
+    setting: Callable[[Any, str, object], None],
+    methods: dict[str, Any],
+    revive: Callable[[Any], object] | None = None,
 ) -> type:
     """Return a subclass of a steady class that has every name of a driver's object.
 
@@ -25,6 +30,7 @@ def forwarding_class(
         path: Where an instance of the subclass keeps the driver's object, as an attribute path.
         setting: Called with instance, name and value when an attribute is set.
         methods: Methods that take the place of the driver's of these names, where the driver has them.
+        revive: Called with the instance before one of the driver's methods is handed out.
     """
     raw_type = type(raw)
     members: dict[str, Any] = {"__module__": base.__module__, "__doc__": base.__doc__}
@@ -34,7 +40,7 @@ def forwarding_class(
     else:
         members["__slots__"] = ()
     for name in _further_names(raw, base):
-        members[name] = methods[name] if name in methods else _forwarded(raw_type, name, path, setting)
+        members[name] = methods[name] if name in methods else _forwarded(raw_type, name, path, setting, revive)
     return type(base.__name__, (base,), members)
 
 
@@ -45,15 +51,32 @@ def _further_names(raw: object, base: type) -> Iterable[str]:
             yield name
 
 
-def _forwarded(raw_type: type, name: str, path: str, setting: Callable[[Any, str, object], None]) -> Any:
+def _forwarded(
+    raw_type: type,
+    name: str,
+    path: str,
+    setting: Callable[[Any, str, object], None],
+    revive: Callable[[Any], object] | None,
+) -> Any:
     if name == "__next__":
         return _next_of(path)
+    found = inspect.getattr_static(raw_type, name, None)
+    get: Callable[[Any], Any] = attrgetter(f"{path}.{name}")
+    if revive is not None and inspect.isroutine(found):
+        get = _reviving(get, revive)
 
     def set_attribute(self: Any, value: object) -> None:
         setting(self, name, value)
 
-    doc = getattr(inspect.getattr_static(raw_type, name, None), "__doc__", None)
-    return property(attrgetter(f"{path}.{name}"), set_attribute, None, doc)
+    return property(get, set_attribute, None, getattr(found, "__doc__", None))
+
+
+def _reviving(get: Callable[[Any], Any], revive: Callable[[Any], object]) -> Callable[[Any], Any]:
+    def get_method(self: Any) -> Any:
+        revive(self)
+        return get(self)
+
+    return get_method
 
 
 def _next_of(path: str) -> Callable[[Any], Any]:

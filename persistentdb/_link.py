@@ -15,9 +15,10 @@ from weakref import WeakSet
 
 from attrs import frozen
 
+from persistentdb._discovery import error_class
 from persistentdb._recovery import Operation, Pending
 from persistentdb._statements import Effect, effect_of
-from persistentdb.drivers import UNKNOWN, profile_of
+from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
 from persistentdb.exceptions import PersistentDBError
 from persistentdb.failures import FailureClassifier
@@ -70,7 +71,7 @@ class Link:
         gone: Lost, suspect, replaced or closed: never used again.
         ordered: Another thread wants the connection to be given up; only its owner acts on it.
         poison: The error to raise until the lost transaction is ended, with the driver's error that lost it.
-        by_sql: The transaction was opened by a statement, and is ended by one.
+        by_sql: The transaction was opened by a statement in autocommit, and is ended by one.
         prepared: The transaction is prepared for a two-phase commit, and outlives the connection.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
@@ -104,6 +105,20 @@ class Link:
         "watch_cursor",
         "watch_request",
     )
+
+    connection: Any
+    profile: DriverProfile
+    usage: int
+    watch: bool
+    watch_cursor: bool
+    watch_request: bool
+    pending: Pending
+    gone: bool
+    ordered: bool
+    by_sql: bool
+    prepared: bool
+    mortal: bool
+    proven_at: float
 
     def __init__(self, connection: Any, terms: Terms) -> None:
         self.connection = connection
@@ -201,9 +216,11 @@ class Link:
     def track(self, operation: object) -> None:
         """Note what a statement that is about to be sent leaves behind."""
         effect = effect_of(operation)
-        autocommit = self.pending is NOTHING and self.profile.autocommit(self.connection) is True
-        if autocommit and effect is not Effect.OPENS:
-            effect = Effect.ENDS
+        if self.pending is NOTHING and self.profile.autocommit(self.connection) is True:
+            if effect is Effect.OPENS:
+                self.by_sql = True
+            else:
+                effect = Effect.ENDS
         self._effect = effect
 
     def forget_effect(self) -> None:
@@ -217,6 +234,7 @@ class Link:
             return
         if effect is Effect.ENDS:
             self.pending = NOTHING
+            self.by_sql = False
         elif effect is Effect.READS:
             self.pending = max(self.pending, READS)
         else:
@@ -297,7 +315,7 @@ class Link:
         return self._ask(ping)
 
     def _ask(self, ping: PingStrategy[Any]) -> bool:
-        errors: Any = getattr(self.connection, "Error", Exception)
+        errors = error_class(self.connection, "Error") or Exception
         try:
             alive = ping.alive(self.connection)
             own = isinstance(ping, MaskPing) and ping.check is None

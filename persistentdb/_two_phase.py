@@ -31,6 +31,7 @@ def _tpc_prepare(steady: SteadyConnection[Any]) -> None:
     """
     link = steady.link
     steady.refuse_poisoned(link)
+    steady.refuse_lost(link)
     try:
         link.connection.tpc_prepare()
     except BaseException as error:
@@ -54,12 +55,22 @@ def _tpc_rollback(steady: SteadyConnection[Any], *xid: Any) -> None:
     _end(steady, "tpc_rollback", xid, Operation.ROLLBACK)
 
 
+def _tpc_recover(steady: SteadyConnection[Any]) -> Any:
+    """Return the ids of what is prepared and waits to be ended, whoever prepared it."""
+    return steady.ready(None, None).connection.tpc_recover()
+
+
 def _end(steady: SteadyConnection[Any], method: str, xid: tuple[Any, ...], operation: Operation) -> None:
     link = steady.ready(None, None) if xid else steady.link
+    if operation is Operation.ROLLBACK and link.gone:
+        link.ended()  # acknowledges the loss of what was not prepared
+        return
     steady.refuse_poisoned(link)
     if xid or link.prepared:
         # It outlives the connection: what becomes of the request is not known, and recovering it is the caller's.
         operation = Operation.STATEMENT
+    elif operation is Operation.COMMIT:
+        steady.refuse_lost(link)
     try:
         getattr(link.connection, method)(*xid)
     except BaseException as error:
@@ -72,5 +83,6 @@ TWO_PHASE_METHODS: dict[str, Callable[..., Any]] = {
     "tpc_begin": _tpc_begin,
     "tpc_commit": _tpc_commit,
     "tpc_prepare": _tpc_prepare,
+    "tpc_recover": _tpc_recover,
     "tpc_rollback": _tpc_rollback,
 }

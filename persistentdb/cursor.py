@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from persistentdb._discovery import error_class
 from persistentdb._forwarding import forwarding_class
 from persistentdb._projections import (
     All,
@@ -43,7 +44,7 @@ CurT_co = DefaultTypeVar("CurT_co", bound=Cursor, covariant=True, default=Cursor
 
 
 def _refuse_to_reopen(connection: Any) -> Any:
-    error: Any = getattr(connection, "InterfaceError", None) or getattr(connection, "Error", RuntimeError)
+    error = error_class(connection, "InterfaceError") or error_class(connection, "Error") or RuntimeError
     raise error("this cursor is closed; create a new one")
 
 
@@ -285,9 +286,13 @@ class SteadyCursor(Generic[CurT_co]):
             cursors.discard(self._raw)
         try:
             self._raw.close()
-        except BaseException as error:
-            if self._steady.settle(error, Operation.FETCH, self._link) is Recovery.RAISE:
+        except Exception as error:
+            # With its connection gone there is nothing left to close.
+            if not self._link.gone and self._steady.settle(error, Operation.FETCH, self._link) is Recovery.RAISE:
                 raise
+        except BaseException as error:
+            self._steady.settle(error, Operation.FETCH, self._link)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -57,7 +58,7 @@ def _combined(error_class: Any, operational_error: Any) -> type[PersistentDBErro
 
 def add_note(error: BaseException, note: str) -> None:
     """Attach a line to an error that says what was done about it (PEP 678; Python 3.10 only keeps it)."""
-    if hasattr(error, "add_note"):
+    if sys.version_info >= (3, 11):
         error.add_note(note)
     else:
         notes: list[str] = getattr(error, "__notes__", [])

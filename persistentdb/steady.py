@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from persistentdb._discovery import operational_error
+from persistentdb._discovery import error_class
 from persistentdb._link import Link, Terms
 from persistentdb._projections import ConnectionExecutes, Cursors, UntypedConnection
 from persistentdb._recovery import NOTES, Operation, Pending, Recovery, Verdict, decide
@@ -226,8 +226,7 @@ class SteadyConnection(Generic[ConnT_co]):
             if link.pending < WORK and (link.gone or link.ordered):
                 link.ended()
                 return
-        if link.pending >= WORK and link.looks_dead():
-            self._lose(link, Recovery.TRANSACTION_LOST, None)
+        self.refuse_lost(link)
         self._finish(link, commit, Operation.COMMIT)
 
     def rollback(self) -> None:
@@ -322,6 +321,11 @@ class SteadyConnection(Generic[ConnT_co]):
             link = self._reopen()
         return link
 
+    def revive(self) -> None:
+        """Reopen what is known to be gone, before one of the driver's own methods is used."""
+        if self._link.gone and self._link.poison is None:
+            self._reopen()
+
     def requested(self) -> None:
         """Check the connection when its thread asks for it: never inside a transaction, lost ones included."""
         link = self._link
@@ -387,15 +391,20 @@ class SteadyConnection(Generic[ConnT_co]):
         if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not _is_interrupt(error):
             raise self._in_drivers_stead(link, _POISONS[recovery], NOTES[recovery]) from error
 
+    def refuse_lost(self, link: Link) -> None:
+        """Look at the socket just before work is committed: if it is dead now, the work is certainly not."""
+        if link.pending >= WORK and link.looks_dead():
+            self._lose(link, Recovery.TRANSACTION_LOST, None)
+
     def refuse_poisoned(self, link: Link) -> None:
         """Raise the error of a lost transaction again, until it is ended."""
         if link.poison is not None:
-            error_class, cause = link.poison
-            raise self._in_drivers_stead(link, error_class, _REMINDERS[error_class]) from cause
+            kind, cause = link.poison
+            raise self._in_drivers_stead(link, kind, _REMINDERS[kind]) from cause
 
     @staticmethod
-    def _in_drivers_stead(link: Link, error_class: type[PersistentDBError], text: str) -> PersistentDBError:
-        return in_drivers_stead(error_class, operational_error(link.connection))(text)
+    def _in_drivers_stead(link: Link, kind: type[PersistentDBError], text: str) -> PersistentDBError:
+        return in_drivers_stead(kind, error_class(link.connection, "OperationalError"))(text)
 
     def _reopen_after(self, error: BaseException) -> None:
         try:

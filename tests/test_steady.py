@@ -645,6 +645,15 @@ def test_every_attribute_is_there(server: fake.Server, open_db: Callable[..., An
         _ = db.no_such_name
 
 
+def test_a_method_of_the_driver_is_a_use(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: the driver's own methods reopen a connection that is known to be lost, its attributes only tell."""
+    db = open_db(closeable=True).connection()
+    db.close()
+    assert db.closed
+    assert db.perform.__self__ is server.connections[1]
+    assert not db.closed
+
+
 def test_what_the_caller_set_survives(server: fake.Server, open_db: Callable[..., Any]) -> None:
     """X3: an attribute that was set through the steady connection is set again on the new one."""
     db = open_db(ping=0).connection()

@@ -63,7 +63,7 @@ PSYCOPG2 = DriverProfile(
     name="psycopg2",
     is_closed=_is_closed,
     closed_is_truth=True,
-    rules=(Rule(Verdict.LOST_UNSENT, text="connection already closed", why="closed before the request"),),
+    rules=(Rule(Verdict.LOST_UNSENT, text="already closed", why="connection or cursor closed before the request"),),
     code=_code,
     in_transaction=_in_transaction,
     autocommit=_autocommit,

@@ -177,7 +177,7 @@ def psycopg_cursor(db: SteadyConnection[psycopg.Connection[Rows]]) -> None:
         assert_type(entered.as_driver, psycopg.Cursor[Rows])
 
 
-def psycopg_statements_and_rows(cursor: SteadyCursor[psycopg.Cursor[User]], sql: str) -> None:
+def psycopg_statements_and_rows(cursor: SteadyCursor[psycopg.Cursor[User]]) -> None:
     """X8: rows of the connection's type, in every way of getting them."""
     assert_type(cursor.execute("select 1", prepare=True), psycopg.Cursor[User])
     assert_type(cursor.execute("select %s", (1,)).fetchall(), list[User])
@@ -190,8 +190,6 @@ def psycopg_statements_and_rows(cursor: SteadyCursor[psycopg.Cursor[User]], sql:
     for row in cursor:
         assert_type(row, User)
     assert_type(cursor.nextset(), bool | None)
-    # psycopg wants literal SQL: pyright holds users to it, here as there; to mypy a LiteralString is a str.
-    cursor.execute(sql)  # pyright: ignore[reportArgumentType]
 
 
 # psycopg2
@@ -417,3 +415,4 @@ def drivers_functions_take_the_steady_object_by_as_driver(
 
     count(db.as_driver, cursor.as_driver)
     count(db.driver_connection, cursor.driver_cursor)
+    db.as_driver.autocommit = True  # set on the steady connection, so it is set again after a reopening

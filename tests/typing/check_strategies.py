@@ -1,7 +1,7 @@
 """Right strategies of every kind, for every parameter that takes one. Read by checkers, never executed.
 
-The classes import nothing of ours but the values they answer with: satisfying a Protocol is enough. Wrong ones stand in
-``check_negative.py``.
+The classes import nothing of ours but the values they answer with: satisfying a Protocol is enough. Most calls have no
+name to go to, for a variable's type would help the checkers to infer. Wrong ones stand in ``check_negative.py``.
 """
 
 from __future__ import annotations
@@ -83,20 +83,20 @@ def is_alive(connection: sqlite3.Connection) -> bool:
 
 def right_pings() -> None:
     """X8, C9: a mask, SQL, a function, a pair, a strategy, None."""
-    persist = PersistentDB(sqlite3, ping=0)
-    persist = PersistentDB(sqlite3, ping=7)
-    persist = PersistentDB(sqlite3, ping=None)
-    persist = PersistentDB(sqlite3, ping=Ping.REQUEST | Ping.EXECUTE)
-    persist = PersistentDB(sqlite3, ping="select 1")
-    persist = PersistentDB(sqlite3, ping=(Ping.EXECUTE, "select 1"))
-    persist = PersistentDB(sqlite3, ping=(4, is_alive))
-    persist = PersistentDB(sqlite3, ping=(4, lambda con: con.total_changes < 1000))
-    persist = PersistentDB(sqlite3, ping=is_alive)
-    persist = PersistentDB(sqlite3, ping=lambda con: con.total_changes < 1000)
-    persist = PersistentDB(sqlite3, ping=MaskPing(1, "select 1", window=0))
-    persist = PersistentDB(sqlite3, ping=MaskPing(1, is_alive))
-    persist = PersistentDB(sqlite3, ping=PingWithoutBase())
-    persist = PersistentDB(sqlite3, ping=PingOfSqlite())
+    PersistentDB(sqlite3, ping=0)
+    PersistentDB(sqlite3, ping=7)
+    PersistentDB(sqlite3, ping=None)
+    PersistentDB(sqlite3, ping=Ping.REQUEST | Ping.EXECUTE)
+    PersistentDB(sqlite3, ping="select 1")
+    PersistentDB(sqlite3, ping=(Ping.EXECUTE, "select 1"))
+    PersistentDB(sqlite3, ping=(4, is_alive))
+    PersistentDB(sqlite3, ping=(4, lambda con: con.total_changes < 1000))
+    PersistentDB(sqlite3, ping=is_alive)
+    PersistentDB(sqlite3, ping=lambda con: con.total_changes < 1000)
+    PersistentDB(sqlite3, ping=MaskPing(1, "select 1", window=0))
+    PersistentDB(sqlite3, ping=MaskPing(1, is_alive))
+    PersistentDB(sqlite3, ping=PingWithoutBase())
+    PersistentDB(sqlite3, ping=PingOfSqlite())
     persist = PersistentDB(sqlite3, ping=PingOfAny())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.ping, PingStrategy[sqlite3.Connection])
@@ -139,14 +139,14 @@ def is_fatal(error: BaseException) -> bool:
 
 def right_failures() -> None:
     """X8, C8: a class, a tuple of classes, a function, a strategy, None."""
-    persist = PersistentDB(sqlite3, failures=None)
-    persist = PersistentDB(sqlite3, failures=sqlite3.OperationalError)
-    persist = PersistentDB(sqlite3, failures=(sqlite3.OperationalError,))
-    persist = PersistentDB(sqlite3, failures=(sqlite3.OperationalError, ConnectionError, OSError))
-    persist = PersistentDB(sqlite3, failures=())
-    persist = PersistentDB(sqlite3, failures=is_fatal)
-    persist = PersistentDB(sqlite3, failures=lambda error: "gone" in str(error))
-    persist = PersistentDB(sqlite3, failures=ClassifierWithoutBase())
+    PersistentDB(sqlite3, failures=None)
+    PersistentDB(sqlite3, failures=sqlite3.OperationalError)
+    PersistentDB(sqlite3, failures=(sqlite3.OperationalError,))
+    PersistentDB(sqlite3, failures=(sqlite3.OperationalError, ConnectionError, OSError))
+    PersistentDB(sqlite3, failures=())
+    PersistentDB(sqlite3, failures=is_fatal)
+    PersistentDB(sqlite3, failures=lambda error: "gone" in str(error))
+    PersistentDB(sqlite3, failures=ClassifierWithoutBase())
     persist = PersistentDB(sqlite3, failures=Classifier())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.failures, FailureClassifier)
@@ -160,7 +160,7 @@ class SetupWithoutBase:
 
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Use what only sqlite3 has."""
-        connection.create_function("twice", 1, lambda value: 2 * value)
+        connection.create_function("one", 0, lambda: 1)
 
 
 class SetupOfAny:
@@ -187,13 +187,13 @@ def with_names(connection: sqlite3.Connection) -> None:
 
 def right_setups() -> None:
     """X8, C7: a list or tuple of SQL, a function, a strategy, None."""
-    persist = PersistentDB(sqlite3, setsession=None)
-    persist = PersistentDB(sqlite3, setsession=["pragma foreign_keys = on"])
-    persist = PersistentDB(sqlite3, setsession=[])
-    persist = PersistentDB(sqlite3, setsession=("pragma foreign_keys = on", "pragma synchronous = off"))
-    persist = PersistentDB(sqlite3, setsession=with_names)
-    persist = PersistentDB(sqlite3, setsession=lambda con: con.create_function("one", 0, lambda: 1))
-    persist = PersistentDB(sqlite3, setsession=SetupWithoutBase())
+    PersistentDB(sqlite3, setsession=None)
+    PersistentDB(sqlite3, setsession=["pragma foreign_keys = on"])
+    PersistentDB(sqlite3, setsession=[])
+    PersistentDB(sqlite3, setsession=("pragma foreign_keys = on", "pragma synchronous = off"))
+    PersistentDB(sqlite3, setsession=with_names)
+    PersistentDB(sqlite3, setsession=lambda con: con.create_function("one", 0, lambda: 1))
+    PersistentDB(sqlite3, setsession=SetupWithoutBase())
     persist = PersistentDB(sqlite3, setsession=SetupOfAny())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.setsession, SessionSetup[sqlite3.Connection])
@@ -232,10 +232,10 @@ class LocalityWithoutBase:
 
 def right_localities() -> None:
     """X8, C11: a class for thread-local data, a strategy, None."""
-    persist = PersistentDB(sqlite3, threadlocal=None)
-    persist = PersistentDB(sqlite3, threadlocal=threading.local)
-    persist = PersistentDB(sqlite3, threadlocal=LocalOfOurs)
-    persist = PersistentDB(sqlite3, threadlocal=_threading_local.local)
+    PersistentDB(sqlite3, threadlocal=None)
+    PersistentDB(sqlite3, threadlocal=threading.local)
+    PersistentDB(sqlite3, threadlocal=LocalOfOurs)
+    PersistentDB(sqlite3, threadlocal=_threading_local.local)
     persist = PersistentDB(sqlite3, threadlocal=LocalityWithoutBase())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.threadlocal, ThreadLocality)
@@ -262,11 +262,11 @@ class Replay(ReplayPolicy):
 
 def right_replays() -> None:
     """X8, X1: one of the three of the house, or a strategy, or None."""
-    persist = PersistentDB(sqlite3, replay=None)
-    persist = PersistentDB(sqlite3, replay=ProvenReplay())
-    persist = PersistentDB(sqlite3, replay=InheritedReplay())
-    persist = PersistentDB(sqlite3, replay=NoReplay())
-    persist = PersistentDB(sqlite3, replay=ReplayOfReads())
+    PersistentDB(sqlite3, replay=None)
+    PersistentDB(sqlite3, replay=ProvenReplay())
+    PersistentDB(sqlite3, replay=InheritedReplay())
+    PersistentDB(sqlite3, replay=NoReplay())
+    PersistentDB(sqlite3, replay=ReplayOfReads())
     persist = PersistentDB(sqlite3, replay=Replay())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.replay, ReplayPolicy)
