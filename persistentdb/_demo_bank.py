@@ -14,7 +14,7 @@ from attrs import frozen
 from persistentdb import PersistentDB
 from persistentdb._discovery import module_of_connection
 
-__all__ = ["Bank", "CannotStartError", "Transfer", "audit", "tables", "written_for"]
+__all__ = ["Bank", "CannotFinishError", "CannotStartError", "Transfer", "audit", "bank_at", "tables", "written_for"]
 
 # No key on the ledger's id: it must not be the database that keeps a doubled transfer out.
 TABLES = {
@@ -36,6 +36,10 @@ READ_LEDGER = "select id, source, target, amount from persistentdb_demo_ledger"
 
 class CannotStartError(Exception):
     """Raised when the demo cannot run on this database; nothing was changed there."""
+
+
+class CannotFinishError(Exception):
+    """Raised when the database went away before its books could be audited and its tables dropped."""
 
 
 class Transfer(NamedTuple):
@@ -77,7 +81,7 @@ def audit(
         yield f"all balances together were {sum(opening.values())}, and are {sum(closing.values())}"
 
 
-_MARKS = {"qmark": "?", "format": "%s", "pyformat": "%(v{})s", "numeric": ":{}", "named": ":v{}"}
+MARKS = {"qmark": "?", "format": "%s", "pyformat": "%(v{})s", "numeric": ":{}", "named": ":v{}"}
 
 
 def written_for(paramstyle: str, statement: str, values: Sequence[object]) -> tuple[str, object]:
@@ -89,7 +93,7 @@ def written_for(paramstyle: str, statement: str, values: Sequence[object]) -> tu
         values: One for each question mark.
     """
     numbers = count(1)
-    text = re.sub(r"\?", lambda _: _MARKS[paramstyle].format(next(numbers)), statement)
+    text = re.sub(r"\?", lambda _: MARKS[paramstyle].format(next(numbers)), statement)
     if paramstyle in ("pyformat", "named"):
         return text, {f"v{number}": value for number, value in enumerate(values, 1)}
     return text, tuple(values)
@@ -124,21 +128,31 @@ class Bank:
         return rows
 
 
-def _driver_of(db: SteadyConnection[Any]) -> Any:
-    """Return the driver's module; the creator may be a function of the user's own, so the connection is asked."""
-    connection = db.driver_connection
+def bank_at(persist: PersistentDB[Any]) -> Bank:
+    """Return the bank on a database; its driver is asked of the connection, for any function may be the creator.
+
+    Raises:
+        CannotStartError: The driver does not tell how its statements are to be written.
+    """
+    connection = persist.connection().driver_connection
     driver: Any = module_of_connection(connection)
-    if getattr(driver, "paramstyle", None) not in _MARKS:
-        raise CannotStartError(
-            f"no paramstyle is to be found for {type(connection).__module__}.{type(connection).__qualname__}, "
-            "so the demo does not know how to write its statements for this driver"
-        )
-    return driver
+    if getattr(driver, "paramstyle", None) not in MARKS:
+        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        raise CannotStartError(f"no paramstyle is to be found for {kind}: the demo cannot write statements for it")
+    return Bank(persist, driver)
 
 
 @contextmanager
-def _tables(bank: Bank, opening: Balances) -> Generator[None]:
-    """Create both tables and open the accounts; drop at the end what was created here."""
+def tables(bank: Bank, opening: Mapping[int, int]) -> Generator[None]:
+    """Create both tables and open the accounts; drop at the end what was created here.
+
+    Args:
+        bank: Where.
+        opening: The accounts with their balances.
+
+    Raises:
+        CannotStartError: A table is there already, or cannot be created.
+    """
     for name in TABLES:
         if _exists(bank, name):
             raise CannotStartError(

@@ -18,34 +18,34 @@ LONGEST_FUSE = 0.003  # seconds: about as long as a transaction takes
 
 
 class Line:
-    """The driver's connection under one teller; without a socket, it is the teller's own thread that closes it.
+    """The driver's connection under one thread; a database without a socket is lost when its owner closes it.
 
-    Args:
-        tally: Where breaks and reopenings are counted.
+    Attributes:
+        broken: How many connections were broken.
+        unnoticed: How many were reopened without an error.
+        noticed: Set by the owner when an error has told it that the connection may be lost.
     """
 
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
+    def __init__(self) -> None:
+        self.broken = self.unnoticed = 0
         self.noticed = False
         self._connection: Any = None
-        self._broken = False
+        self._doomed = False
 
-    def look(self, connection: Any) -> bool:
-        """Look at the driver's connection; return whether it is another one than the last time."""
-        renewed = connection is not self._connection
-        if renewed:
+    def look(self, connection: Any) -> None:
+        """Look at the driver's connection as it is now."""
+        if connection is not self._connection:
             if self._connection is not None and not self.noticed:
-                self.tally.unnoticed += 1
-            self._connection, self._broken = connection, False
+                self.unnoticed += 1
+            self._connection, self._doomed = connection, False
         self.noticed = False
-        return renewed
 
     def doom(self) -> None:
         """Break the connection, now or soon."""
-        if not self._broken:
+        if not self._doomed:
+            self._doomed = True
             self._connection.close()
-            self._broken = True
-            self.tally.broken += 1
+            self.broken += 1
 
     def hang_up(self) -> None:
         """Let go of the connection."""
@@ -53,29 +53,25 @@ class Line:
 
 
 class SocketLine(Line):
-    """A line to a server, which the saboteur cuts at some moment while the teller is at work.
+    """A line to a server, which the saboteur cuts at some moment while its owner is at work.
 
     Args:
-        tally: Where breaks and reopenings are counted.
         fileno: Gives the socket's file descriptor of a driver's connection.
         saboteur: Who cuts it.
     """
 
-    def __init__(self, tally: Tally, fileno: Callable[[Any], int], saboteur: Saboteur) -> None:
-        super().__init__(tally)
-        self._fileno = fileno
-        self._saboteur = saboteur
+    def __init__(self, fileno: Callable[[Any], int], saboteur: Saboteur) -> None:
+        super().__init__()
+        self._fileno, self._saboteur = fileno, saboteur
         self._lock = threading.Lock()
-        self._doomed = False
         self._socket: socket.socket | None = None
 
-    def look(self, connection: Any) -> bool:
-        """Look at the driver's connection, and keep a hold on the socket of a new one."""
-        renewed = super().look(connection)
-        if renewed:
-            # A duplicate: by the time the saboteur comes, the driver's own descriptor may be another thread's.
+    def look(self, connection: Any) -> None:
+        """Look at the driver's connection as it is now, and keep hold of a new one's socket."""
+        if connection is not self._connection:
+            # A duplicate: by the time the saboteur comes, the descriptor itself may be another thread's.
             self._hold(socket.socket(fileno=os.dup(self._fileno(connection))))
-        return renewed
+        super().look(connection)
 
     def doom(self) -> None:
         """Send the saboteur, who comes when he comes."""
@@ -84,15 +80,14 @@ class SocketLine(Line):
             self._saboteur.orders.put(self)
 
     def cut(self) -> None:
-        """Cut the line under the teller; called in the saboteur's thread."""
-        self._doomed = False
+        """Shut the socket down under its owner; called in the saboteur's thread."""
         with self._lock:
             line, self._socket = self._socket, None
         if line is None:
             return
-        with line, suppress(OSError):  # it may be dead already, without our help
+        with line, suppress(OSError):  # dead already, without our help
             line.shutdown(socket.SHUT_RDWR)
-            self.tally.broken += 1
+            self.broken += 1
 
     def hang_up(self) -> None:
         """Let go of the connection and its socket."""
@@ -101,9 +96,9 @@ class SocketLine(Line):
 
     def _hold(self, new: socket.socket | None) -> None:
         with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = new
+            old, self._socket = self._socket, new
+        if old is not None:
+            old.close()
 
 
 class Saboteur(threading.Thread):

@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-__all__ = ["failure_classes", "module_of_connection", "module_of_creator", "operational_error"]
+__all__ = ["error_class", "failure_classes", "module_of_connection", "module_of_creator"]
 
 _FAILURES = ("OperationalError", "InterfaceError", "InternalError")
 
@@ -39,10 +39,10 @@ def failure_classes(connection: object) -> tuple[type[BaseException], ...]:
     return _failure_classes_of(connection_type)
 
 
-def operational_error(connection: object) -> type[Exception] | None:
-    """Return the driver's `OperationalError`; None where there is none to be found."""
+def error_class(connection: object, name: str) -> type[Exception] | None:
+    """Return the driver's class of errors of that name; None where there is none to be found."""
     connection_type: Any = type(connection)
-    found = _error_class(connection_type, "OperationalError")
+    found = _error_class(connection_type, name)
     return found if found is not None and issubclass(found, Exception) else None
 
 

@@ -37,7 +37,7 @@ _classes: dict[Any, Any] = {}
 
 def steady_connection(terms: Terms) -> SteadyConnection[Any]:
     """Open a connection of the driver, and return a steady connection over it."""
-    link = Link(terms.open(), terms)
+    link = Link(terms)
     raw: object = link.connection
     connection_type: Any = type(raw)
     found: Any = _classes.get(connection_type)
@@ -56,4 +56,5 @@ def steady_connection(terms: Terms) -> SteadyConnection[Any]:
         _classes[connection_type] = found
     steady: SteadyConnection[Any] = object.__new__(found)
     steady._link, steady._terms, steady._settings, steady._given_up = link, terms, {}, None
+    steady._lease = None
     return steady

@@ -6,9 +6,7 @@ one notice because it asks for attention from then on.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
@@ -16,6 +14,7 @@ from weakref import WeakSet
 from attrs import frozen
 
 from persistentdb._discovery import error_class
+from persistentdb._opening import close_quietly
 from persistentdb._recovery import Operation, Pending
 from persistentdb._statements import Effect, effect_of
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
@@ -26,8 +25,6 @@ from persistentdb.ping import MaskPing, Ping, PingStrategy
 from persistentdb.replay import ReplayPolicy
 
 __all__ = ["Link", "Terms"]
-
-logger = logging.getLogger("persistentdb")
 
 # By their own names: looking a member up in its class costs more than the comparison.
 NOTHING, READS, WORK, EXPLICIT = Pending
@@ -78,6 +75,7 @@ class Link:
     """
 
     __slots__ = (
+        "_closed",
         "_due",
         "_effect",
         "_in_process",
@@ -120,7 +118,16 @@ class Link:
     mortal: bool
     proven_at: float
 
-    def __init__(self, connection: Any, terms: Terms) -> None:
+    def __init__(self, terms: Terms) -> None:
+        connection = terms.open()
+        try:
+            self._meet(connection, terms)
+        except BaseException:
+            close_quietly(connection)
+            raise
+
+    def _meet(self, connection: Any, terms: Terms) -> None:
+        """Learn everything about a connection that was just opened."""
         self.connection = connection
         self.drivers_begin: Callable[..., Any] | None = getattr(connection, "begin", None)
         self.profile = profile = profile_of(connection)
@@ -128,7 +135,7 @@ class Link:
         self.usage = self._settled_usage = 0
         self.pending = NOTHING
         self._effect: Effect | None = None
-        self.gone = self.ordered = self.by_sql = self.prepared = False
+        self.gone = self.ordered = self.by_sql = self.prepared = self._closed = False
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
         self.proven_at = monotonic()
         self.mortal = profile.dies_with_connection(connection)
@@ -259,6 +266,11 @@ class Link:
             self._due = self._ask_strategy()
         self.refresh()
 
+    def read_to_the_end(self, cursor: object) -> None:
+        """A cursor has no rows left that a replacement of the connection would cut short."""
+        if self.open_cursors is not None:
+            self.open_cursors.discard(cursor)
+
     def settled(self) -> None:
         """Everything so far is committed or rolled back, on a connection whose driver does the tracking."""
         self._settled_usage = self.usage
@@ -349,10 +361,10 @@ class Link:
         self._effect = None
         self.pending = NOTHING
         self.refresh()
-        try:
-            self.connection.close()
-        except Exception as error:  # noqa: BLE001
-            logger.debug("closing a connection that is given up failed: %s", type(error).__name__)
+        if self._closed:
+            return
+        self._closed = True
+        self.profile.let_go(self.connection)
+        close_quietly(self.connection)
         if self.open_cursors is not None:
-            with suppress(TypeError):
-                self.open_cursors.clear()
+            self.open_cursors.clear()

@@ -12,10 +12,10 @@ from attrs import define, field
 
 from persistentdb._discovery import module_of_connection, module_of_creator
 from persistentdb.drivers import profile_of
-from persistentdb.exceptions import NotSupportedError
+from persistentdb.exceptions import NotSupportedError, described
 from persistentdb.session import SessionSetup, SQLSetup
 
-__all__ = ["Opener", "connect_function", "refuse_unsafe"]
+__all__ = ["Opener", "close_quietly", "connect_function", "refuse_unsafe"]
 
 logger = logging.getLogger("persistentdb")
 
@@ -30,21 +30,32 @@ def connect_function(creator: object) -> Callable[..., Any]:
         TypeError: It is neither.
         NotSupportedError: It is a module that is not safe to use with threads.
     """
+    if _is_connection(creator):
+        raise _no_creator(creator)
     connect = getattr(creator, "connect", None)
     # Of a class only a classmethod will do (psycopg.Connection.connect): PyMySQL's is a method of its connections.
     if callable(connect) and (not isinstance(creator, type) or ismethod(connect)):
-        if isinstance(creator, ModuleType) or hasattr(creator, "threadsafety"):
-            refuse_unsafe(creator)
+        shown = creator if hasattr(creator, "threadsafety") else module_of_creator(creator)
+        if shown is not None or isinstance(creator, ModuleType):
+            refuse_unsafe(shown or creator)
         found: Callable[..., Any] = connect
         return found
     if isinstance(creator, ModuleType) or not callable(creator):
-        raise TypeError(
-            f"creator={_named(creator)}: expected a DB-API 2 module or a function that returns a new connection"
-        )
+        raise _no_creator(creator)
     module = module_of_creator(creator)
     if module is not None:
         refuse_unsafe(module)
     return creator
+
+
+def _is_connection(thing: object) -> bool:
+    return not isinstance(thing, (type, ModuleType)) and hasattr(thing, "cursor") and hasattr(thing, "rollback")
+
+
+def _no_creator(thing: object) -> TypeError:
+    return TypeError(
+        f"creator={described(thing)}: expected a DB-API 2 module or a function that returns a new connection"
+    )
 
 
 def refuse_unsafe(module: object) -> None:
@@ -55,15 +66,10 @@ def refuse_unsafe(module: object) -> None:
     """
     level = getattr(module, "threadsafety", None)
     if not level:
+        name = getattr(module, "__name__", None) or described(module)
         raise NotSupportedError(
-            f"{_named(module)} cannot be used with threads: its threadsafety is {level!r}, at least 1 is needed"
+            f"{name} cannot be used with threads: its threadsafety is {level!r}, at least 1 is needed"
         )
-
-
-def _named(thing: object) -> str:
-    """Name a thing without its repr, which may show a password."""
-    name = getattr(thing, "__name__", None)
-    return name if isinstance(name, str) else f"an object of type {type(thing).__qualname__}"
 
 
 @define(eq=False)
@@ -76,11 +82,10 @@ class Opener:
         setup: Prepares each new connection.
     """
 
-    connect: Callable[..., Any]
+    connect: Callable[..., Any] = field(repr=False)
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
     setup: SessionSetup[Any] = field(repr=False)
-    _checked: bool = field(default=False, init=False, repr=False)
 
     def __call__(self) -> Any:
         """Return a new connection, prepared and without an open transaction.
@@ -94,24 +99,21 @@ class Opener:
             self._check(connection)
             self._prepare(connection)
         except BaseException:
-            _close_half_made(connection)
+            close_quietly(connection)
             raise
         return connection
 
     def _check(self, connection: Any) -> None:
         """A function is taken on trust until its first connection shows its module."""
-        if self._checked:
-            return
         missing = [name for name in ("cursor", "commit", "rollback", "close") if not hasattr(connection, name)]
         if missing:
             raise TypeError(
-                f"creator {_named(self.connect)} returned {type(connection).__qualname__}, which is no DB-API 2 "
+                f"creator {described(self.connect)} returned {type(connection).__qualname__}, which is no DB-API 2 "
                 f"connection: it has no {', '.join(missing)}"
             )
         module = module_of_connection(connection)
         if module is not None:
             refuse_unsafe(module)
-        self._checked = True
 
     def _prepare(self, connection: Any) -> None:
         self.setup.prepare(connection)
@@ -123,8 +125,9 @@ class Opener:
             connection.commit()
 
 
-def _close_half_made(connection: Any) -> None:
+def close_quietly(connection: Any) -> None:
+    """Close a connection that is given up; a dead one may refuse, which changes nothing."""
     try:
         connection.close()
-    except Exception as error:  # noqa: BLE001  the first error is the one that counts
-        logger.debug("closing a half-made connection failed: %s", type(error).__name__)
+    except Exception as error:  # noqa: BLE001
+        logger.debug("closing a connection that is given up failed: %s", type(error).__name__)

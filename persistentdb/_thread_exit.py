@@ -26,14 +26,15 @@ def at_thread_exit(callback: Callable[[], object]) -> bool:
         callback: Called without arguments.
 
     Returns:
-        Whether it will be; False on a platform without POSIX threads.
+        Whether it will be; False on a platform without POSIX threads, or when the system refuses.
     """
     with _lock:
         sign = _set_sign or _install()
     if sign is None:
         return False
+    if sign():
+        return False
     _callbacks.setdefault(threading.get_ident(), []).append(callback)
-    sign()
     return True
 
 

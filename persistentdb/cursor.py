@@ -188,6 +188,8 @@ class SteadyCursor(Generic[CurT_co]):
         link = self._steady.ready(self._raw)
         if link is not self._link:
             self._move(link)
+        if link.open_cursors is not None:
+            link.open_cursors.add(self._raw)
         link.track(operation)
         return link
 
@@ -262,11 +264,20 @@ class SteadyCursor(Generic[CurT_co]):
         except BaseException as error:
             self._steady.settle(error, Operation.FETCH, self._link)
             raise
+        if self._link.open_cursors is not None:
+            self._link.read_to_the_end(self._raw)
         return rows
 
     def __iter__(self: SteadyCursor[Iterates[T]]) -> Iterator[T]:
-        """Hand out the driver's own iterator."""
-        return iter(self._raw)
+        """Hand out the driver's own iterator; where it matters, its end is noticed."""
+        if self._link.open_cursors is None:
+            return iter(self._raw)
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Any]:
+        link, raw = self._link, self._raw
+        yield from raw
+        link.read_to_the_end(raw)
 
     def setinputsizes(self, *sizes: Any) -> None:
         """Announce the sizes of parameters to the driver; a reopened cursor keeps them."""
@@ -281,9 +292,7 @@ class SteadyCursor(Generic[CurT_co]):
     def close(self) -> None:
         """Close the cursor; it cannot be used any more."""
         self._recipe = _refuse_to_reopen
-        cursors = self._link.open_cursors
-        if cursors is not None:
-            cursors.discard(self._raw)
+        self._link.read_to_the_end(self._raw)
         try:
             self._raw.close()
         except Exception as error:

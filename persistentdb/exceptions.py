@@ -56,6 +56,19 @@ def _combined(error_class: Any, operational_error: Any) -> type[PersistentDBErro
     return combined
 
 
+def described(value: object) -> str:
+    """Return what a wrong argument was, for an error: numbers and names as they are, all else by its type.
+
+    Text is never shown: it may be a connection string that was given in the wrong place.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return f"{value!r} ({type(value).__name__})"
+    name = getattr(value, "__qualname__", None) or (getattr(value, "__name__", None))
+    if isinstance(name, str):
+        return f"{type(value).__name__} {name}"
+    return f"an object of type {type(value).__qualname__}"
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Attach a line to an error that says what was done about it (PEP 678; Python 3.10 only keeps it)."""
     if sys.version_info >= (3, 11):

@@ -11,6 +11,7 @@ from persistentdb._discovery import failure_classes
 from persistentdb._recovery import Verdict
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
+from persistentdb.exceptions import described
 
 __all__ = ["FailureClasses", "FailureClassifier", "FailureTest", "Failures", "Verdict", "as_failures"]
 
@@ -119,6 +120,6 @@ def _are_error_classes(value: object) -> bool:
 
 def _refusal(value: Any) -> TypeError:
     return TypeError(
-        f"failures={value!r}: expected an exception class, a tuple of them, a function of the error, "
+        f"failures={described(value)}: expected an exception class, a tuple of them, a function of the error, "
         "an object with verdict(), or None"
     )

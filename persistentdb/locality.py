@@ -7,20 +7,21 @@ import weakref
 from _threading_local import local as python_local
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from persistentdb._thread_exit import at_thread_exit
+from persistentdb._keeping import Kept, is_foreign_thread, kept_for_this_thread
+from persistentdb.exceptions import described
 
 __all__ = ["LocalClass", "PerThread", "ThreadLocality", "ThreadLocals", "as_locality"]
 
 
 @runtime_checkable
 class ThreadLocality(Protocol):
-    """**Protocol:** keeps one value a thread, and lets go of it when the thread ends."""
+    """**Protocol:** keeps one value a thread; one object serves one `PersistentDB`."""
 
     def get(self) -> object | None:
         """Return the calling thread's value, None if it has none."""
 
     def set(self, value: object, /) -> None:
-        """Keep a value for the calling thread. Dropping the last reference to it closes the thread's connection."""
+        """Keep a value for the calling thread, which is closed when the thread ends, whether this is dropped or not."""
 
     def discard(self) -> None:
         """Forget the calling thread's value, if it has one."""
@@ -34,63 +35,40 @@ class _Slot(threading.local):
 
 
 class PerThread:
-    """The default: `threading.local`, and a registry by thread for those that Python did not start.
+    """The default: `threading.local`, and a registry for the threads that Python did not start.
 
     A thread that comes from an embedding server has a Python state that may last for one call only; it finds its value
-    again by its identifier, and its end is told by the operating system.
+    again by what is kept for it until the operating system tells its end.
     """
 
     __slots__ = ("__weakref__", "_foreign", "_slot")
 
     def __init__(self) -> None:
         self._slot = _Slot()
-        self._foreign: dict[int, object] = {}
+        self._foreign: weakref.WeakKeyDictionary[Kept, object] = weakref.WeakKeyDictionary()
 
     def get(self) -> object | None:
         """Return the calling thread's value, None if it has none."""
         value = self._slot.value
         if value is None and self._foreign:
-            value = self._foreign.get(threading.get_ident())
+            value = self._foreign.get(kept_for_this_thread())
         return value
 
     def set(self, value: object, /) -> None:
         """Keep a value for the calling thread."""
-        if not (_is_foreign_thread() and at_thread_exit(_Release(self, threading.get_ident()))):
-            self._slot.value = value
-            return
-        self._foreign[threading.get_ident()] = value
+        self._slot.value = value
+        if is_foreign_thread():
+            self._foreign[kept_for_this_thread()] = value
 
     def discard(self) -> None:
         """Forget the calling thread's value, if it has one."""
         self._slot.value = None
-        self.release(threading.get_ident())
-
-    def release(self, identifier: int) -> None:
-        """Forget the value of a thread that Python did not start."""
-        self._foreign.pop(identifier, None)
+        if self._foreign:
+            self._foreign.pop(kept_for_this_thread(), None)
 
 
-class _Release:
-    """Lets go of an ended thread's value; does not keep the registry alive until then."""
-
-    __slots__ = ("_identifier", "_registry")
-
-    def __init__(self, registry: PerThread, identifier: int) -> None:
-        self._registry = weakref.ref(registry)
-        self._identifier = identifier
-
-    def __call__(self) -> None:
-        registry = self._registry()
-        if registry is not None:
-            registry.release(self._identifier)
-
-
-def _is_foreign_thread() -> bool:
-    """Whether the calling thread has only a stand-in for a Thread object.
-
-    Where greenlets stand in for threads (`threading.local` replaced), the replacement knows best.
-    """
-    return threading.local.__module__ == "_thread" and isinstance(threading.current_thread(), threading._DummyThread)
+_NAME = "_persistentdb_value"
+"""A name that no class of the user's has for anything else."""
 
 
 class LocalClass:
@@ -107,16 +85,16 @@ class LocalClass:
 
     def get(self) -> object | None:
         """Return the calling thread's value, None if it has none."""
-        value: object | None = getattr(self._local, "value", None)
+        value: object | None = getattr(self._local, _NAME, None)
         return value
 
     def set(self, value: object, /) -> None:
         """Keep a value for the calling thread."""
-        self._local.value = value
+        setattr(self._local, _NAME, value)
 
     def discard(self) -> None:
         """Forget the calling thread's value, if it has one."""
-        self._local.value = None
+        setattr(self._local, _NAME, None)
 
 
 def as_locality(value: ThreadLocals) -> ThreadLocality:
@@ -128,11 +106,17 @@ def as_locality(value: ThreadLocals) -> ThreadLocality:
     if value is None:
         return PerThread()
     if isinstance(value, type):
-        if not all(hasattr(value, name) for name in ("get", "set", "discard")):
+        if _keeps_attributes(value):
             return LocalClass(value)
     elif isinstance(value, ThreadLocality):
         return value
     raise TypeError(
-        f"threadlocal={value!r}: expected a class for thread-local data such as threading.local, "
+        f"threadlocal={described(value)}: expected a class for thread-local data such as threading.local, "
         "an object with get(), set() and discard(), or None"
     )
+
+
+def _keeps_attributes(value: type) -> bool:
+    """Whether it is `threading.local`, or may be of another make: no strategy's class, and attributes can be set."""
+    of_another_make = not hasattr(value, "discard") and bool(getattr(value, "__dictoffset__", 0))
+    return issubclass(value, threading.local) or of_another_make

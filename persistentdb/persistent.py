@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import define, field
 
 from persistentdb._factory import steady_connection
+from persistentdb._keeping import kept_for_this_thread
+from persistentdb._lease import Lease
 from persistentdb._link import Terms
 from persistentdb._opening import Opener, connect_function
 from persistentdb.dbapi import Connection, ConnectionProvider
-from persistentdb.exceptions import PersistentDBError
+from persistentdb.exceptions import PersistentDBError, described
 from persistentdb.failures import FailureClassifier, Failures, as_failures
 from persistentdb.locality import PerThread, ThreadLocality, ThreadLocals, as_locality
 from persistentdb.ping import Pings, PingStrategy, as_ping
@@ -36,28 +38,11 @@ __all__ = ["PersistentDB"]
 ConnT = TypeVar("ConnT", bound=Connection[Any])
 ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, default=Connection)
 
-_alive: weakref.WeakSet[PersistentDB[Any]] = weakref.WeakSet()
-
 
 class _Slot(threading.local):
     """The fast way from a thread to its connection."""
 
     steady: SteadyConnection[Any] | None = None
-
-
-class _Lease:
-    """What the locality keeps for a thread; when it is dropped the thread's connection is closed."""
-
-    __slots__ = ("__weakref__", "_owner", "steady")
-
-    def __init__(self, steady: SteadyConnection[Any]) -> None:
-        self.steady = steady
-        self._owner = threading.get_ident()
-
-    def __del__(self) -> None:
-        self.steady.give_up(
-            "this connection was closed when its thread ended", now=threading.get_ident() == self._owner
-        )
 
 
 def as_maxusage(value: int | None) -> int:
@@ -70,7 +55,7 @@ def as_maxusage(value: int | None) -> int:
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"maxusage={value!r}: expected a number of uses, 0 or None for no limit")
+        raise TypeError(f"maxusage={described(value)}: expected a number of uses, 0 or None for no limit")
     if value < 0:
         raise ValueError(f"maxusage={value!r}: expected a number of uses from 0 on, 0 or None for no limit")
     return value
@@ -85,8 +70,19 @@ def as_replay(value: ReplayPolicy | None) -> ReplayPolicy:
     if value is None:
         return ProvenReplay()
     if isinstance(value, type) or not isinstance(value, ReplayPolicy):
-        raise TypeError(f"replay={value!r}: expected an object with replay(), such as ProvenReplay(), or None")
+        raise TypeError(f"replay={described(value)}: expected an object with replay(), such as ProvenReplay(), or None")
     return value
+
+
+def as_closeable(value: bool) -> bool:
+    """Check the parameter `closeable`.
+
+    Raises:
+        TypeError: It is no truth value.
+    """
+    if not isinstance(value, int) or value not in (False, True):
+        raise TypeError(f"closeable={described(value)}: expected True or False")
+    return bool(value)
 
 
 @define(init=False, eq=False)  # init=False, not auto-detection: only then does mypy's plugin know __attrs_init__
@@ -118,17 +114,19 @@ class PersistentDB(Generic[ConnT_co]):
         ValueError: A number is out of range.
     """
 
-    _opener: Opener
+    _opener: Opener = field(repr=False)
     maxusage: int = field(converter=as_maxusage)
     setsession: SessionSetup[ConnT_co] = field(converter=as_setup, repr=False)
     failures: FailureClassifier = field(converter=as_failures)
     ping: PingStrategy[ConnT_co] = field(converter=as_ping)
-    closeable: bool
+    closeable: bool = field(converter=as_closeable)
     threadlocal: ThreadLocality = field(converter=as_locality)
     replay: ReplayPolicy = field(converter=as_replay)
     _terms: Terms = field(init=False, repr=False)
     _slot: _Slot = field(init=False, repr=False, factory=_Slot)
-    _leases: weakref.WeakSet[_Lease] = field(init=False, repr=False, factory=weakref.WeakSet[_Lease])
+    _steadies: weakref.WeakSet[SteadyConnection[Any]] = field(
+        init=False, repr=False, factory=weakref.WeakSet[SteadyConnection[Any]]
+    )
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
     _closed: bool = field(init=False, default=False)
 
@@ -162,7 +160,6 @@ class PersistentDB(Generic[ConnT_co]):
         opener = Opener(connect_function(creator), args, kwargs, as_setup(setsession))
         self.__attrs_init__(opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay)
         self._terms = Terms(opener, self.ping, self.failures, self.replay, self.maxusage, self.closeable)
-        _alive.add(self)
 
     @classmethod
     def from_creator(
@@ -223,12 +220,12 @@ class PersistentDB(Generic[ConnT_co]):
         The calling thread's connection is closed at once. Another living thread may be in the middle of using its own:
         it is closed by that thread, before its next use or when the thread ends.
         """
-        self._closed = True
         own = self.threadlocal.get()
         with self._lock:
-            leases = list(self._leases)
-        for lease in leases:
-            lease.steady.give_up(_CLOSED, now=lease is own)
+            self._closed = True
+            steadies = list(self._steadies)
+        for steady in steadies:
+            steady.give_up(_CLOSED, now=steady is own)
         self.threadlocal.discard()
         self._slot.steady = None
 
@@ -242,18 +239,35 @@ class PersistentDB(Generic[ConnT_co]):
 
     def _find(self) -> SteadyConnection[ConnT_co]:
         """Ask the locality for the thread's connection, open one for a thread that has none."""
-        lease = self.threadlocal.get()
-        if isinstance(lease, _Lease):
-            lease.steady.requested()
+        found = self.threadlocal.get()
+        if found is None:
+            steady = self._open()
+        elif isinstance(found, SteadyConnection) and found._terms is self._terms:
+            steady = found
+            steady.requested()
         else:
-            self._refuse_closed()
-            lease = _Lease(steady_connection(self._terms))
-            self.threadlocal.set(lease)
-            with self._lock:
-                self._leases.add(lease)
+            raise PersistentDBError(
+                f"threadlocal={described(self.threadlocal)} holds something that this PersistentDB did not give it; "
+                "each needs an object of its own"
+            )
         if isinstance(self.threadlocal, PerThread):
-            self._slot.steady = lease.steady
-        return lease.steady
+            self._slot.steady = steady
+        return steady
+
+    def _open(self) -> SteadyConnection[ConnT_co]:
+        """Open the calling thread's connection, and have it closed when the thread ends."""
+        self._refuse_closed()
+        steady = steady_connection(self._terms)
+        try:
+            self.threadlocal.set(steady)
+            kept_for_this_thread().add(Lease(steady))
+            with self._lock:
+                self._steadies.add(steady)
+                self._refuse_closed()  # by another thread, in the meantime
+        except BaseException:
+            steady.give_up(_CLOSED, now=True)
+            raise
+        return steady
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -266,6 +280,4 @@ _CLOSED = "this PersistentDB is closed; make a new one"
 @atexit.register
 def _close_at_exit() -> None:
     """Close the connections of the thread that ends the interpreter: its thread-local data is dropped too late."""
-    for persist in list(_alive):
-        persist.threadlocal.discard()
-        persist._slot.steady = None
+    kept_for_this_thread().rest()

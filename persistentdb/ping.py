@@ -6,10 +6,11 @@ from collections.abc import Callable
 from enum import IntFlag
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from persistentdb.dbapi import Connection
 from persistentdb.drivers import profile_of
+from persistentdb.exceptions import described
 
 __all__ = ["WINDOW", "MaskPing", "Ping", "PingStrategy", "Pings", "as_ping"]
 
@@ -72,7 +73,7 @@ class MaskPing(PingStrategy[ConnT]):
     """
 
     mask: int
-    check: str | Callable[[ConnT], object] | None = None
+    check: str | Callable[[ConnT], object] | None = field(default=None, repr=False)
     window: float = WINDOW
 
     def due(self, event: Ping, /) -> bool:
@@ -110,8 +111,8 @@ def as_ping(value: Pings[ConnT]) -> PingStrategy[ConnT]:
         return MaskPing(Ping.REQUEST, value)
     if isinstance(value, type) or not (callable(value) or isinstance(value, PingStrategy)):
         raise TypeError(
-            f"ping={value!r}: expected a mask from 0 to 7, SQL, a function of the connection, a pair (mask, check), "
-            "an object with due() and alive(), or None"
+            f"ping={described(value)}: expected a mask from 0 to 7, SQL, a function of the connection, "
+            "a pair (mask, check), an object with due() and alive(), or None"
         )
     return MaskPing(Ping.REQUEST, value) if callable(value) else value
 
@@ -125,6 +126,7 @@ def _checked_mask(mask: int) -> int:
 def _from_pair(pair: Any) -> MaskPing[Any]:
     if len(pair) != 2 or not isinstance(pair[0], int) or not (isinstance(pair[1], str) or callable(pair[1])):  # noqa: PLR2004
         raise TypeError(
-            f"ping={pair!r}: expected a pair (mask, check), the check being SQL or a function of the connection"
+            f"ping={described(pair)}: expected a pair (mask, check), the check being SQL or a function "
+            "of the connection"
         )
     return MaskPing(_checked_mask(pair[0]), pair[1])

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 from attrs import frozen
 
 from persistentdb.dbapi import Connection
+from persistentdb.exceptions import described
 
 __all__ = ["FunctionSetup", "SQLSetup", "SessionSetup", "Setups", "as_setup"]
 
@@ -88,6 +89,6 @@ def as_setup(value: Setups[ConnT]) -> SessionSetup[ConnT]:
 
 def _refusal(value: Any) -> TypeError:
     return TypeError(
-        f"setsession={value!r}: expected a list or tuple of SQL commands, a function of the connection, "
+        f"setsession={described(value)}: expected a list or tuple of SQL commands, a function of the connection, "
         "an object with prepare(), or None"
     )

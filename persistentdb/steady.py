@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
     from typing_extensions import TypeVar as DefaultTypeVar
+
+    from persistentdb._lease import Lease
 else:
     from persistentdb.dbapi import TypeVar as DefaultTypeVar
 
@@ -66,12 +68,13 @@ class SteadyConnection(Generic[ConnT_co]):
     It has all attributes and methods of the driver's connection. It belongs to one thread.
     """
 
-    __slots__ = ("__weakref__", "_given_up", "_link", "_settings", "_terms")
+    __slots__ = ("__weakref__", "_given_up", "_lease", "_link", "_settings", "_terms")
 
     _link: Link
     _terms: Terms
     _settings: dict[tuple[object, ...], Callable[[Any], object]]
     _given_up: str | None
+    _lease: Lease | None
 
     # What stands under it
 
@@ -418,7 +421,7 @@ class SteadyConnection(Generic[ConnT_co]):
         self._link.close()
         if self._given_up is not None:
             raise PersistentDBError(self._given_up)
-        link = Link(self._terms.open(), self._terms)
+        link = Link(self._terms)
         try:
             for apply in self._settings.values():
                 apply(link.connection)
@@ -428,6 +431,8 @@ class SteadyConnection(Generic[ConnT_co]):
         if self._settings:
             link.settings_changed()
         self._link = link
+        if self._lease is not None:
+            self._lease.link = link
         return link
 
     # What the caller sets, and who may use it

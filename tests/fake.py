@@ -165,6 +165,10 @@ class Cursor:
         self.description = None
         return [(1,)]
 
+    def __iter__(self) -> Any:
+        """Iterate over the row."""
+        yield (1,)
+
     def setinputsizes(self, *sizes: Any) -> None:
         """Keep the sizes."""
         self.sizes = sizes

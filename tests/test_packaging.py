@@ -30,14 +30,14 @@ PACKAGE = ROOT / "persistentdb"
 STOREYS = [
     ["dbapi", "_recovery", "_statements", "_discovery", "exceptions"],
     ["drivers"],  # every file in it
-    ["ping", "failures", "session", "locality", "replay", "_thread_exit"],
-    ["_link", "_opening"],
+    ["ping", "failures", "session", "locality", "replay", "_thread_exit", "_keeping"],
+    ["_link", "_opening", "_lease"],
     ["_forwarding", "_projections", "_transactions"],
     ["cursor"],
     ["steady"],
     ["_two_phase", "_factory"],
     ["persistent"],
-    ["__init__", "__main__", "demo"],
+    ["__init__", "__main__", "demo", "_demo_bank", "_demo_saboteur"],
 ]
 STOREY_OF = {room: storey for storey, rooms in enumerate(STOREYS) for room in rooms}
 

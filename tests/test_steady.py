@@ -339,6 +339,20 @@ def test_maxusage_spares_rows(server: fake.Server, open_db: Callable[..., Any]) 
     assert len(server.connections) == 2
 
 
+def test_maxusage_counts_what_was_read(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C6: cursors that live on with all their rows read keep no connection from being reset."""
+    db = open_db(maxusage=2).connection()
+    one, two = db.cursor(), db.cursor()
+    for _ in range(4):
+        one.execute("select 1")
+        one.driver_cursor.fetchall = lambda: [(1,)]  # a driver that goes on describing its last result
+        one.fetchall()
+        two.execute("select 2")
+        assert [row for row in two] == [(1,)]  # noqa: C416
+        db.rollback()
+    assert len(server.connections) == 4
+
+
 # C7 setsession
 
 

@@ -28,8 +28,8 @@ def _no_code(_: BaseException) -> object:
     return None
 
 
-def _nothing_to_ask(_: Any) -> None:
-    """Ping a database that lives in this very process: every call proves it."""
+def _nothing_to_do(_: Any) -> None:
+    """Do without: a database in this very process needs no ping, most drivers need no goodbye."""
 
 
 @frozen
@@ -77,6 +77,8 @@ class DriverProfile:
         ends_by_sql: Whether what a `BEGIN` opened has to be ended by a statement, because the driver's own `commit()`
             does nothing then; None: where the connection is in autocommit.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
+        let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
+            for it later.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
         statement_methods: Further methods of the cursor that send statements.
@@ -93,12 +95,13 @@ class DriverProfile:
     autocommit: Callable[[Any], bool | None] = _unknown
     fileno: Callable[[Any], int] | None = None
     drain: Callable[[Any], object] | None = None
-    ping: Callable[[Any], object] = _nothing_to_ask
+    ping: Callable[[Any], object] = _nothing_to_do
     is_streaming: Callable[[Any], bool] = _never
     cursor_is_streaming: Callable[[Any], bool] | None = None
     begins_by_sql: Callable[[Any], bool] | None = None
     ends_by_sql: Callable[[Any], bool] | None = None
     dies_with_connection: Callable[[Any], bool] = _never
+    let_go: Callable[[Any], object] = _nothing_to_do
     session_methods: Mapping[str, int] = NO_METHODS
     statement_methods: tuple[str, ...] = ()
 

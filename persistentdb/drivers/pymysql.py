@@ -41,6 +41,12 @@ def _is_streaming(connection: Any) -> bool:
     return result is not None and bool(result.unbuffered_active)
 
 
+def _let_go(connection: Any) -> None:
+    """The destructor of an unbuffered result would read on, and complain of the missing socket."""
+    if connection._result is not None:
+        connection._result.unbuffered_active = False
+
+
 PYMYSQL = DriverProfile(
     name="pymysql",
     is_closed=_is_closed,
@@ -52,5 +58,6 @@ PYMYSQL = DriverProfile(
     fileno=_fileno,
     ping=_ping,
     is_streaming=_is_streaming,
+    let_go=_let_go,
     session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_charset": 0}),
 )

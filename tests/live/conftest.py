@@ -29,3 +29,11 @@ def persist(driver: LiveDriver) -> Iterator[Persist]:
 def db(persist: Persist) -> Any:
     """Lend this thread's connection, with all defaults."""
     return persist().connection()
+
+
+@pytest.fixture(autouse=True)
+def nobody_else(request: pytest.FixtureRequest) -> None:
+    """Wait until the sessions of the test before are gone, for many tests count sessions."""
+    if "driver" in request.fixturenames:
+        driver: LiveDriver = request.getfixturevalue("driver")
+        driver.server.await_sessions(0)

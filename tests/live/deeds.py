@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from servers import LiveDriver
+import psutil
+from servers import LiveDriver, wait_until
 
 from persistentdb import PersistentDB
 
@@ -45,16 +47,21 @@ def session_of(con: Any) -> int:
 def kill(driver: LiveDriver, con: Any) -> int:
     """End a connection's session from the server's side; return its number."""
     session = session_of(con)
-    driver.kill(session)
+    if driver.server.title == "PostgreSQL":
+        # `driver.kill()` lets the server wait for it, in steps of 0.1 s.
+        assert driver.server.query(f"select pg_terminate_backend({session})") == [(True,)]
+        wait_until(lambda: not psutil.pid_exists(session), f"session {session} to be gone")
+    else:
+        driver.kill(session)
     return session
 
 
-def end_all_sessions(driver: LiveDriver) -> None:
-    """End all sessions from the server's side; PostgreSQL waits 0.1 s for each if it is not told beforehand."""
+def transaction_open(driver: LiveDriver, con: Any) -> bool:
+    """Ask the server whether a connection's session is in a transaction; asking opens none."""
     if driver.server.title == "PostgreSQL":
-        others = "backend_type = 'client backend' and pid <> pg_backend_pid()"
-        driver.server.query(f"select pg_terminate_backend(pid) from pg_stat_activity where {others}")
-    driver.server.end_sessions()
+        [(state,)] = driver.server.query(f"select state from pg_stat_activity where pid = {session_of(con)}")
+        return bool(state != "idle")
+    return run(con, "select @@in_transaction") == [(1,)]
 
 
 def losses(driver: LiveDriver) -> tuple[type[Exception], ...]:
@@ -84,5 +91,21 @@ def meanwhile(deed: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         thread.join(30)
-    if errors:
-        raise errors[0]
+        if errors:
+            raise errors[0]
+
+
+@contextmanager
+def unbuffered(driver: LiveDriver, con: Any) -> Iterator[Any]:
+    """Lend an unbuffered cursor of a MySQL driver.
+
+    PyMySQL's fails in `__del__` once its connection is lost, on a raw connection too: it is told that it is done.
+    """
+    cursors = importlib.import_module(f"{driver.module.__name__}.cursors")
+    cursor = con.cursor(cursors.SSCursor)
+    raw = cursor.driver_cursor
+    try:
+        yield cursor
+    finally:
+        if hasattr(raw._result, "unbuffered_active"):
+            raw._result.unbuffered_active = False

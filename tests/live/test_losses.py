@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from servers import LiveDriver, wait_until
+from servers import LiveDriver, driver_params, wait_until
 
 from persistentdb import CommitOutcomeUnknown, TransactionLost
 
 from .deeds import (
     Persist,
     Rows,
-    end_all_sessions,
     insert,
     kill,
     losses,
@@ -22,6 +24,7 @@ from .deeds import (
     numbers,
     run,
     session_of,
+    unbuffered,
     write,
 )
 
@@ -110,8 +113,7 @@ def test_kill_while_idle_is_not_noticed(
     cursors = [db.cursor() for *_, db in opened]
     for prepare, _, db in opened:
         prepare(db)
-    killed = {session_of(db) for *_, db in opened}
-    end_all_sessions(driver)
+    killed = {kill(driver, db) for *_, db in opened}
     for number, ((prepare, way, db), cursor) in enumerate(zip(opened, cursors, strict=True), 1):
         way(db, cursor, table, number)
         assert session_of(db) not in killed
@@ -183,9 +185,9 @@ def assert_poisoned(driver: LiveDriver, db: Any, cursor: Any, table: str) -> Non
         lambda: cursor.execute(insert(table, 2)),
         lambda: cursor.executemany(f"insert into {table} values (%s, %s)", [(2, "x")]),
         lambda: write(db, table, 3),
-        lambda: db.cursor(),
-        lambda: db.begin(),
-        lambda: db.commit(),
+        db.cursor,
+        db.begin,
+        db.commit,
     ]
     for use in uses * 2:
         with pytest.raises(TransactionLost, match="rollback") as caught:
@@ -353,3 +355,62 @@ def test_kill_in_the_middle_of_a_statement(
     by_execute(db, None, table, 1)
     assert numbers(rows, table) == [1]
     assert counter.value == 1
+
+
+# Interrupts
+
+
+@contextmanager
+def interrupted(when: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt the main thread, as Ctrl-C does, once something holds."""
+
+    def interrupt() -> None:
+        wait_until(when, "the moment to interrupt")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with meanwhile(interrupt):
+        yield
+
+
+# psycopg2 and mysqlclient wait in C, where an interrupt has no effect until the reply is there.
+INTERRUPTIBLE = pytest.mark.parametrize("driver", driver_params("psycopg", "pymysql"), indirect=True)
+
+
+@INTERRUPTIBLE
+@pytest.mark.parametrize("begin", [False, True], ids=["", "begin"])
+def test_interrupt_in_the_middle_of_a_statement(
+    driver: LiveDriver, db: Any, table: str, rows: Rows, counter: Counter, begin: bool
+) -> None:
+    """X1: an interrupt reaches the caller; its connection is never used again, and a transaction on it is lost."""
+    session = session_of(db)
+    if begin:
+        db.begin()
+        write(db, table, 1)
+    slow = driver.slow(5).replace("select ", f"select {counter.step}, ")
+    with pytest.raises(KeyboardInterrupt), interrupted(lambda: counter.value == 1):
+        run(db, slow)
+    if begin:
+        with pytest.raises(TransactionLost):
+            db.commit()
+        db.rollback()
+    by_execute(db, None, table, 2)
+    assert session_of(db) != session
+    assert numbers(rows, table) == [2]
+    assert counter.value == 1
+    with suppress(LookupError):  # psycopg has cancelled it
+        driver.kill(session)  # MariaDB would sleep on
+
+
+@pytest.mark.parametrize("driver", driver_params("pymysql"), indirect=True)
+def test_interrupt_while_an_unbuffered_cursor_is_closed(driver: LiveDriver, db: Any) -> None:
+    """X1: closing an SSCursor reads the rest of its rows; an interrupt meanwhile reaches the caller, too."""
+    session = session_of(db)
+    closing_began = threading.Event()
+    with unbuffered(driver, db) as cursor:
+        cursor.execute("select seq, repeat('x', 50000), if(seq > 5, sleep(0.02), 0) from seq_1_to_200")
+        cursor.fetchone()
+        with pytest.raises(KeyboardInterrupt), interrupted(closing_began.is_set):
+            closing_began.set()
+            cursor.close()
+        assert run(db, "select 1") == [(1,)]
+        assert session_of(db) != session

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gc
-import importlib
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,7 +9,7 @@ from servers import LiveDriver, TcpProxy, driver_params
 
 from persistentdb import CommitOutcomeUnknown, InheritedReplay, NoReplay, TransactionLost
 
-from .deeds import Persist, Rows, insert, losses, notes, numbers, run, session_of, write
+from .deeds import Persist, Rows, insert, losses, notes, numbers, run, session_of, unbuffered, write
 
 pytestmark = pytest.mark.server
 
@@ -229,7 +225,7 @@ def test_cut_inside_a_transaction(
 def test_commit_in_doubt(
     driver: LiveDriver, proxy: TcpProxy, far: Any, table: str, rows: Rows, mode: str, happened: bool, rst: bool
 ) -> None:
-    """X1: a commit that may have happened raises CommitOutcomeUnknown until it is acknowledged, never TransactionLost."""
+    """X1: a commit that may have happened raises CommitOutcomeUnknown until it is acknowledged."""
     db = far(autocommit=mode.startswith("autocommit"))
     if mode != "implicit":
         db.begin()
@@ -293,52 +289,33 @@ def test_cut_in_the_reply(driver: LiveDriver, proxy: TcpProxy, far: Any, fetch: 
     assert len(read_by(fetch, db.cursor())(SERIES[driver.server.title])) == MANY
 
 
-def unbuffered(test: Any) -> Any:
-    """Run a test over the drivers with unbuffered cursors, and leave their own trouble aside.
-
-    PyMySQL's SSCursor fails in `__del__` after a loss, on a raw connection too; the objects are gone with their test.
-    """
-
-    @functools.wraps(test)
-    def run_and_collect(*args: Any, **kwargs: Any) -> None:
-        test(*args, **kwargs)
-        gc.collect()
-
-    for mark in (
-        pytest.mark.parametrize("driver", driver_params("pymysql", "mysqlclient"), indirect=True),
-        pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    ):
-        run_and_collect = mark(run_and_collect)
-    return run_and_collect
+MYSQL = pytest.mark.parametrize("driver", driver_params("pymysql", "mysqlclient"), indirect=True)
 
 
-def sscursor(driver: LiveDriver) -> Any:
-    """Return the driver's class of unbuffered cursors."""
-    return importlib.import_module(f"{driver.module.__name__}.cursors").SSCursor
-
-
-@unbuffered
+@MYSQL
 @pytest.mark.parametrize("fetch", ["fetchall", "iteration", "fetchmany"])
 def test_cut_in_the_reply_of_an_unbuffered_cursor(driver: LiveDriver, proxy: TcpProxy, far: Any, fetch: str) -> None:
     """X1: the same where rows come from the server one by one: the error is raised while fetching."""
     db = far()
     proxy.cut_in_reply(b"repeat", size=100_000)
-    cursor = db.cursor(sscursor(driver))
-    with pytest.raises(losses(driver)):
-        read_by(fetch, cursor)(SERIES["MariaDB"])
-    cursor.close()
-    assert len(read_by(fetch, db.cursor(sscursor(driver)))(SERIES["MariaDB"])) == MANY
+    with unbuffered(driver, db) as cursor:
+        with pytest.raises(losses(driver)):
+            read_by(fetch, cursor)(SERIES["MariaDB"])
+        cursor.close()
+    with unbuffered(driver, db) as cursor:
+        assert len(read_by(fetch, cursor)(SERIES["MariaDB"])) == MANY
 
 
-@unbuffered
+@MYSQL
 def test_lost_unbuffered_cursor_is_closed_after_a_reopening(driver: LiveDriver, proxy: TcpProxy, far: Any) -> None:
     """C5: closing a cursor whose connection was lost and replaced meanwhile is no error: there is nothing to close."""
     db = far()
     proxy.cut_in_reply(b"repeat", size=100_000)
-    with closing(db.cursor(sscursor(driver))) as cursor:
+    with unbuffered(driver, db) as cursor:
         with pytest.raises(losses(driver)):
             read_by("iteration", cursor)(SERIES["MariaDB"])
         assert run(db, "select 1") == [(1,)]
+        cursor.close()
 
 
 def read_by(fetch: str, cursor: Any) -> Any:
