@@ -27,8 +27,9 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self.broken = self.unnoticed = 0
-        self.noticed = False
+        self.broken: int = 0
+        self.unnoticed: int = 0
+        self.noticed: bool = False
         self._connection: Any = None
         self._doomed = False
 

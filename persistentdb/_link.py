@@ -290,7 +290,7 @@ class Link:
         """Whether the connection has to be replaced before it is used; never asked while work hangs on it.
 
         Args:
-            event: The event for which the ping strategy is asked; None: the socket is looked at, no more.
+            event: The event for which the ping strategy is asked; None: a transaction is about to begin.
             cursor: The driver's cursor that is about to be used: what it has still to fetch is given up anyway.
         """
         if self.gone or self.ordered or self.profile.is_closed(self.connection):
@@ -299,7 +299,7 @@ class Link:
             return False
         if self._recycles and self.pending is NOTHING and self.usage >= self._terms.maxusage:
             return True
-        return not self.looks_alive() or (event is not None and not self._answers(event))
+        return not self.looks_alive() or not self._answers(event)
 
     def looks_dead(self) -> bool:
         """Look at the socket, if there is one, just before work is committed: found dead now, it is surely not."""
@@ -317,9 +317,11 @@ class Link:
             self.lose(None)  # interrupted in the middle of an exchange
             raise
 
-    def _answers(self, event: Ping) -> bool:
+    def _answers(self, event: Ping | None) -> bool:
         ping = self._terms.ping
-        if not self._due & int(event) or self.pending is not NOTHING:
+        # begin() has only the ping where there is no socket to look at.
+        due = self._due & int(event) if event is not None else self._readable is None and self._due
+        if not due or self.pending is not NOTHING:
             return True
         window = ping.window if isinstance(ping, MaskPing) and self._readable is not None else 0
         if window and monotonic() - self.proven_at < window:

@@ -83,9 +83,12 @@ class Teller(threading.Thread):
         super().__init__(daemon=True)
         self.acknowledged: list[Transfer] = []
         self.failure: Exception | None = None
-        self.run_again = self.unknown = self.found = self.missing = 0
+        self.run_again: int = 0
+        self.unknown: int = 0
+        self.found: int = 0
+        self.missing: int = 0
         self.line = line
-        self.may_stop = threading.Event()
+        self.may_stop: threading.Event = threading.Event()
         self._bank, self._transfers, self._lots, self._breaks = bank, transfers, lots, breaks
 
     def run(self) -> None:

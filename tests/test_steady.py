@@ -102,6 +102,19 @@ def test_begin_looks_at_the_link_first(server: fake.Server, open_db: Callable[..
     assert server.committed == ["insert a"]
 
 
+def test_begin_asks_where_there_is_no_socket(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C5: also where only a ping can tell, and the connection is held since before the loss; ping=0 forbids it."""
+    db = open_db().connection()
+    server.kill()
+    with db.transaction():
+        db.cursor().execute("insert a")
+    assert server.committed == ["insert a"]
+    db = open_db(ping=0).connection()
+    server.kill()
+    with pytest.raises(fake.OperationalError), db.transaction():
+        db.cursor().execute("insert b")
+
+
 @pytest.mark.parametrize("explicit", [True, False], ids=["begin", "implicit"])
 @pytest.mark.parametrize("end", ["rollback", "close"])
 def test_a_lost_transaction_is_never_continued(
