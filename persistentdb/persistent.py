@@ -239,10 +239,11 @@ class PersistentDB(Generic[ConnT_co]):
 
     def _find(self) -> SteadyConnection[ConnT_co]:
         """Ask the locality for the thread's connection, open one for a thread that has none."""
-        found = self.threadlocal.get()
+        found: Any = self.threadlocal.get()
+        steady: SteadyConnection[ConnT_co]
         if found is None:
             steady = self._open()
-        elif isinstance(found, SteadyConnection) and found._terms is self._terms:
+        elif getattr(found, "_terms", None) is self._terms:
             steady = found
             steady.requested()
         else:

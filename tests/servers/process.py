@@ -183,7 +183,7 @@ class PrivateServer(abc.ABC):
 
     @abc.abstractmethod
     def sessions(self) -> int:
-        """Return the number of client sessions, the asking one not counted."""
+        """Return the number of client sessions, those of `admin()` not counted: the last to ask may be closing yet."""
 
     @abc.abstractmethod
     def kill_backend(self, session_id: int) -> None:
