@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from persistentdb._thread_exit import at_thread_exit
@@ -50,8 +51,12 @@ class Kept:
         for keepsake in keepsakes:
             keepsake.thread_ended()
 
-    def __del__(self) -> None:
-        self.end()
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            # A daemon thread was stopped, maybe in the middle of a driver's call: only what nobody uses is touched.
+            self._keepsakes = [one for one in self._keepsakes if not one.forgotten()]
+        else:
+            self.end()
 
 
 class _Local(threading.local):

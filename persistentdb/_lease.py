@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -29,10 +30,15 @@ class Lease:
         steady._lease = self
 
     # Bound early: at the interpreter's end the module's names are gone before the last connections.
-    def _dropped(self, _: object, get_ident: Callable[[], int] = threading.get_ident) -> None:
-        """Nobody holds the connection any more: close it, but only if that was found out by its own thread."""
+    def _dropped(
+        self,
+        _: object,
+        get_ident: Callable[[], int] = threading.get_ident,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        """Nobody holds the connection any more: close it, if its own thread finds that out, or if that is no more."""
         self._steady = None
-        if get_ident() == self._owner:
+        if get_ident() == self._owner or is_finalizing():
             self.link.close()
 
     def forgotten(self) -> bool:

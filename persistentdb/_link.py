@@ -70,16 +70,17 @@ class Link:
         poison: The error to raise until the lost transaction is ended, with the driver's error that lost it.
         by_sql: The transaction was opened by a statement in autocommit, and is ended by one.
         prepared: The transaction is prepared for a two-phase commit, and outlives the connection.
+        readable: Whether there is something to read from the socket; None where there is none to look at.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
     """
 
     __slots__ = (
+        "_asks_again",
         "_closed",
         "_due",
         "_effect",
         "_in_process",
-        "_readable",
         "_recycles",
         "_settled_usage",
         "_terms",
@@ -98,6 +99,7 @@ class Link:
         "prepared",
         "profile",
         "proven_at",
+        "readable",
         "usage",
         "watch",
         "watch_cursor",
@@ -139,7 +141,7 @@ class Link:
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
         self.proven_at = monotonic()
         self.mortal = profile.dies_with_connection(connection)
-        self._readable = None if profile.fileno is None else look_at(profile.fileno(connection))
+        self.readable = None if profile.fileno is None else look_at(profile.fileno(connection))
         # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
         self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
         self._in_process = profile.fileno is None and profile is not UNKNOWN
@@ -148,6 +150,7 @@ class Link:
         self.cursor_class: Any = None
         hides_rows = profile is UNKNOWN or profile.cursor_is_streaming is not None
         self.open_cursors: WeakSet[Any] | None = WeakSet() if hides_rows or self._recycles else None
+        self._asks_again = not isinstance(terms.ping, MaskPing)
         self._due = self._ask_strategy()
         self.refresh()
 
@@ -252,17 +255,19 @@ class Link:
         self._effect = None
         self.pending = EXPLICIT
         self.by_sql = by_sql
-        self.refresh()
+        self.watch = self.watch_cursor = self.watch_request = self.ordered
 
     def ended(self) -> None:
         """The transaction is over, in whatever way."""
+        self._settled_usage = self.usage
+        if self.pending is NOTHING and not self.watch:
+            return  # a driver that does the tracking, and no begin(): nothing else has changed
         self._effect = self.poison = None
         self.pending = NOTHING
         self.by_sql = self.prepared = False
-        self._settled_usage = self.usage
         if not self._in_process:
             self.proven_at = monotonic()
-        if not isinstance(self._terms.ping, MaskPing):
+        if self._asks_again:
             self._due = self._ask_strategy()
         self.refresh()
 
@@ -270,10 +275,6 @@ class Link:
         """A cursor has no rows left that a replacement of the connection would cut short."""
         if self.open_cursors is not None:
             self.open_cursors.discard(cursor)
-
-    def settled(self) -> None:
-        """Everything so far is committed or rolled back, on a connection whose driver does the tracking."""
-        self._settled_usage = self.usage
 
     def lose(self, poison: tuple[type[PersistentDBError], BaseException | None] | None) -> None:
         """Never use the connection again; raise the poison, if any, until the caller ends the transaction."""
@@ -303,13 +304,13 @@ class Link:
 
     def looks_dead(self) -> bool:
         """Look at the socket, if there is one, just before work is committed: found dead now, it is surely not."""
-        return self._readable is not None and not self.looks_alive()
+        return self.readable is not None and not self.looks_alive()
 
     def looks_alive(self) -> bool:
         """Look at the socket, without a round trip; True where there is none to look at."""
         if self.profile.is_closed(self.connection):
             return False
-        if self._readable is None or not self._readable():
+        if self.readable is None or not self.readable():
             return True
         try:
             return self.profile.survives(self.connection)
@@ -320,10 +321,10 @@ class Link:
     def _answers(self, event: Ping | None) -> bool:
         ping = self._terms.ping
         # begin() has only the ping where there is no socket to look at.
-        due = self._due & int(event) if event is not None else self._readable is None and self._due
+        due = self._due & int(event) if event is not None else self.readable is None and self._due
         if not due or self.pending is not NOTHING:
             return True
-        window = ping.window if isinstance(ping, MaskPing) and self._readable is not None else 0
+        window = ping.window if isinstance(ping, MaskPing) and self.readable is not None else 0
         if window and monotonic() - self.proven_at < window:
             return True
         return self._ask(ping)

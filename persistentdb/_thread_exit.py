@@ -7,6 +7,7 @@ on. POSIX has the sure sign of its end: the destructor of a thread-specific key,
 from __future__ import annotations
 
 import atexit
+import errno
 import sys
 import threading
 from collections.abc import Callable
@@ -63,8 +64,18 @@ def _install() -> Callable[[], object] | None:
     if create(ctypes.byref(key), destructor):
         return None
     _keep_alive.append(destructor)
-    # A thread that outlives the interpreter must not call into it.
-    atexit.register(delete, key)
     set_specific.argtypes = [type(key), ctypes.c_void_p]
+
+    def retire() -> None:
+        """A thread that outlives the interpreter must not call into it; the key may be somebody else's then."""
+        global _set_sign  # noqa: PLW0603
+        _set_sign = _refuse
+        delete(key)
+
+    atexit.register(retire)
     _set_sign = lambda: set_specific(key, 1)  # noqa: E731
     return _set_sign
+
+
+def _refuse() -> int:
+    return errno.EAGAIN

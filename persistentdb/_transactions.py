@@ -7,7 +7,7 @@ from typing import Any
 from persistentdb._link import Link
 from persistentdb.exceptions import NotSupportedError
 
-__all__ = ["begin", "commit", "rollback"]
+__all__ = ["begin", "end_by_sql"]
 
 
 def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -30,23 +30,16 @@ def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
             f"begin() takes no arguments here: {type(connection).__module__}.{type(connection).__qualname__} has no "
             "begin of its own to pass them to; set the transaction's mode on the connection, or by a statement"
         )
-    send, by_sql = link.profile.begins(connection)
+    profile = link.profile
+    if profile.begins is None:
+        send = by_sql = profile.autocommit(connection) is True
+    else:
+        send, by_sql = profile.begins(connection)
     if send:
         connection.cursor().execute("begin")
     return by_sql
 
 
-def commit(link: Link) -> None:
-    """Commit; in autocommit many drivers' `commit` does nothing, so what a statement opened a statement ends."""
-    if link.by_sql:
-        link.connection.cursor().execute("commit")
-    else:
-        link.connection.commit()
-
-
-def rollback(link: Link) -> None:
-    """Roll back; see `commit`."""
-    if link.by_sql:
-        link.connection.cursor().execute("rollback")
-    else:
-        link.connection.rollback()
+def end_by_sql(link: Link, how: str) -> None:
+    """Commit or roll back what a statement opened: in autocommit many drivers' own `commit` does nothing."""
+    link.connection.cursor().execute(how)

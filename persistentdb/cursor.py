@@ -7,18 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._discovery import error_class
 from persistentdb._forwarding import forwarding_class
-from persistentdb._projections import (
-    All,
-    CallProc,
-    Executes,
-    ExecutesMany,
-    Iterates,
-    LastRowId,
-    Many,
-    NextSet,
-    One,
-    UntypedCursor,
-)
 from persistentdb._recovery import Operation, Recovery
 from persistentdb.dbapi import Cursor
 
@@ -27,6 +15,18 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from persistentdb._link import Link
+    from persistentdb._projections import (
+        All,
+        CallProc,
+        Executes,
+        ExecutesMany,
+        Iterates,
+        LastRowId,
+        Many,
+        NextSet,
+        One,
+        UntypedCursor,
+    )
     from persistentdb.steady import SteadyConnection
 else:
     from persistentdb.dbapi import TypeVar as DefaultTypeVar
@@ -41,6 +41,10 @@ UNSET: Any = object()
 
 
 CurT_co = DefaultTypeVar("CurT_co", bound=Cursor, covariant=True, default=Cursor)
+
+
+def _given(operation: Any, parameters: Any) -> tuple[Any, ...]:
+    return (operation,) if parameters is UNSET else (operation, parameters)
 
 
 def _refuse_to_reopen(connection: Any) -> Any:
@@ -118,17 +122,18 @@ class SteadyCursor(Generic[CurT_co]):
         link.usage += 1
         raw = self._raw
         try:
-            if parameters is UNSET:
-                result = raw.execute(operation, **kwargs)
+            if kwargs:
+                result = raw.execute(*_given(operation, parameters), **kwargs)
+            elif parameters is UNSET:
+                result = raw.execute(operation)
             else:
-                result = raw.execute(operation, parameters, **kwargs)
+                result = raw.execute(operation, parameters)
         except BaseException as error:
             if not self._resends(error, (operation, parameters)):
                 raise
-            arguments = (operation,) if parameters is UNSET else (operation, parameters)
         else:
             return self if result is raw else result
-        return self._send_again("execute", arguments, kwargs)
+        return self._send_again("execute", _given(operation, parameters), kwargs)
 
     if not TYPE_CHECKING:
         execute = _execute
@@ -292,7 +297,8 @@ class SteadyCursor(Generic[CurT_co]):
     def close(self) -> None:
         """Close the cursor; it cannot be used any more."""
         self._recipe = _refuse_to_reopen
-        self._link.read_to_the_end(self._raw)
+        if self._link.open_cursors is not None:
+            self._link.read_to_the_end(self._raw)
         try:
             self._raw.close()
         except Exception as error:

@@ -127,7 +127,7 @@ class PersistentDB(Generic[ConnT_co]):
     _steadies: weakref.WeakSet[SteadyConnection[Any]] = field(
         init=False, repr=False, factory=weakref.WeakSet[SteadyConnection[Any]]
     )
-    _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
+    _lock: threading.RLock = field(init=False, repr=False, factory=threading.RLock)
     _closed: bool = field(init=False, default=False)
 
     if TYPE_CHECKING:  # pyright does not know __attrs_init__ at all

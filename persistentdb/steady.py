@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._discovery import error_class
 from persistentdb._link import Link, Terms
-from persistentdb._projections import ConnectionExecutes, Cursors, UntypedConnection
 from persistentdb._recovery import NOTES, Operation, Pending, Recovery, Verdict, decide
-from persistentdb._transactions import begin, commit, rollback
+from persistentdb._transactions import begin, end_by_sql
 from persistentdb.cursor import SteadyCursor, cursor_class
 from persistentdb.dbapi import Connection, Cursor
 from persistentdb.drivers import UNKNOWN
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from persistentdb._lease import Lease
+    from persistentdb._projections import ConnectionExecutes, Cursors, UntypedConnection
 else:
     from persistentdb.dbapi import TypeVar as DefaultTypeVar
 
@@ -126,13 +126,20 @@ class SteadyConnection(Generic[ConnT_co]):
         if link.watch_cursor:
             link = self.ready(None, Ping.CURSOR)
         try:
-            raw = link.connection.cursor(*args, **kwargs)
+            raw = link.connection.cursor(*args, **kwargs) if args or kwargs else link.connection.cursor()
         except BaseException as error:
             if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
                 raise
             link = self._link
             raw = link.connection.cursor(*args, **kwargs)
-        return self._wrap(link, raw, _call_cursor(args, kwargs) if args or kwargs else _plain_cursor)
+        if type(raw) is not link.cursor_type or link.open_cursors is not None:
+            self._meet(link, raw)
+        cursor: SteadyCursor[Any] = _new(link.cursor_class)
+        cursor._link = link
+        cursor._raw = raw
+        cursor._recipe = _call_cursor(args, kwargs) if args or kwargs else _plain_cursor
+        cursor._steady = self
+        return cursor
 
     def open_cursor(self, recipe: Callable[[ConnT_co], CurT], /) -> SteadyCursor[CurT]:
         """Return a steady cursor made by a recipe, wholly type-checked, which also makes it anew after a reopening.
@@ -149,20 +156,18 @@ class SteadyConnection(Generic[ConnT_co]):
                 raise
             link = self._link
             raw = recipe(link.connection)
-        return self._wrap(link, raw, recipe)
+        self._meet(link, raw)
+        cursor: SteadyCursor[CurT] = _new(link.cursor_class)
+        cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
+        return cursor
 
-    def _wrap(self, link: Link, raw: Any, recipe: Callable[[Any], Any]) -> SteadyCursor[Any]:
-        if type(raw) is not link.cursor_type:
-            link.cursor_type = type(raw)
-            link.cursor_class = cursor_class(raw, link.profile.statement_methods)
+    @staticmethod
+    def _meet(link: Link, raw: Any) -> None:
+        """See to a new cursor of the driver: it may be of another class, and it may have to be watched."""
+        link.cursor_type = type(raw)
+        link.cursor_class = cursor_class(raw, link.profile.statement_methods)
         if link.open_cursors is not None:
             link.open_cursors.add(raw)
-        cursor: SteadyCursor[Any] = _new(link.cursor_class)
-        cursor._link = link
-        cursor._raw = raw
-        cursor._recipe = recipe
-        cursor._steady = self
-        return cursor
 
     if TYPE_CHECKING:  # there at run time where the driver has it
 
@@ -229,16 +234,33 @@ class SteadyConnection(Generic[ConnT_co]):
             if link.pending < WORK and (link.gone or link.ordered):
                 link.ended()
                 return
-        self.refuse_lost(link)
-        self._finish(link, commit, Operation.COMMIT)
+        if link.readable is not None:
+            self.refuse_lost(link)
+        try:
+            if link.by_sql:
+                end_by_sql(link, "commit")
+            else:
+                link.connection.commit()
+        except BaseException as error:
+            if self.settle(error, Operation.COMMIT, link) is not Recovery.SUCCEED:
+                raise
+        link.ended()
 
     def rollback(self) -> None:
         """Roll the transaction back; when it was lost with its connection, that is acknowledged here."""
         link = self._link
         if link.gone:
             link.ended()
-        else:
-            self._finish(link, rollback, Operation.ROLLBACK)
+            return
+        try:
+            if link.by_sql:
+                end_by_sql(link, "rollback")
+            else:
+                link.connection.rollback()
+        except BaseException as error:
+            if self.settle(error, Operation.ROLLBACK, link) is not Recovery.SUCCEED:
+                raise
+        link.ended()
 
     def cancel(self) -> None:
         """End the transaction without its work: the driver's own `cancel` where it has one, then a rollback."""
@@ -246,17 +268,6 @@ class SteadyConnection(Generic[ConnT_co]):
         if cancel is not None and not self._link.gone:
             cancel()
         self.rollback()
-
-    def _finish(self, link: Link, finish: Callable[[Link], None], operation: Operation) -> None:
-        try:
-            finish(link)
-        except BaseException as error:
-            if self.settle(error, operation, link) is not Recovery.SUCCEED:
-                raise
-        if link.watch or link.pending is not NOTHING:
-            link.ended()
-        else:
-            link.settled()
 
     @contextmanager
     def transaction(self) -> Generator[Self]:

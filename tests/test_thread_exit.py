@@ -27,6 +27,7 @@ import persistentdb
 from persistentdb import PersistentDB, PersistentDBError, _thread_exit
 
 if TYPE_CHECKING:
+    from servers import LiveDriver
     from servers.postgres import PostgresServer
 
 SHORT_THREADS = 2_000
@@ -420,6 +421,22 @@ for _ in range(4):
     threading.Thread(target=work, daemon=True).start()
 ready.wait()
 """
+DAEMON_IN_A_CALL = """
+lock = threading.Lock()
+
+class Busy(sqlite3.Connection):
+    def cursor(self, *args):
+        with lock:
+            wait()
+
+    def close(self):
+        with lock:
+            super().close()
+
+persist = PersistentDB(sqlite3, database=sys.argv[1], factory=Busy, check_same_thread=False)
+threading.Thread(target=lambda: persist.connection().cursor(), daemon=True).start()
+ready.wait()
+"""
 NO_THREAD_OBJECT = """
 _thread.start_new_thread(lambda: (persist.connection(), wait()), ())
 ready.wait()
@@ -469,6 +486,7 @@ EXITS: dict[str, tuple[str, int]] = {
     "daemon, database dropped": (DAEMON + "del persist", 0),
     "daemon, database closed": (DAEMON + "persist.close()", 0),
     "daemon, in a transaction": (DAEMON_IN_TRANSACTION, 0),
+    "daemon, in a call of the driver's": (DAEMON_IN_A_CALL, 0),
     "daemons at work": (DAEMONS_AT_WORK, 0),
     "thread without a Thread object": (NO_THREAD_OBJECT, 0),
     "thread that ends after main": (ENDS_AFTER_MAIN, 1),
@@ -487,7 +505,7 @@ def run_python(*arguments: object, flags: tuple[str, ...] = ()) -> subprocess.Co
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=20,
         check=False,
     )
 
@@ -500,6 +518,33 @@ def test_the_interpreter_ends_in_silence(case: str, flags: tuple[str, ...], tmp_
     run = run_python("-c", HEAD + code, tmp_path / "data.db", flags=flags)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.count("closed") >= closed
+
+
+STATEMENTS_UNDER_WAY = """
+import ast, importlib, sys, threading, time
+from persistentdb import PersistentDB
+
+persist = PersistentDB(importlib.import_module(sys.argv[1]), **ast.literal_eval(sys.argv[2]))
+ready = threading.Semaphore(0)
+
+def work():
+    cursor = persist.connection().cursor()
+    ready.release()
+    cursor.execute(sys.argv[3])
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(3):
+    ready.acquire()
+time.sleep(0.3)
+"""
+
+
+def test_the_interpreter_ends_while_statements_run(driver: LiveDriver) -> None:
+    """C4: a daemon thread that waits for the server is left alone: to close its connection hangs, or kills Python."""
+    options = driver.connect_kwargs()
+    run = run_python("-c", STATEMENTS_UNDER_WAY, driver.driver.module_name, repr(options), driver.slow(3))
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 # Threads that Python did not start

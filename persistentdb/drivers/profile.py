@@ -73,9 +73,8 @@ class DriverProfile:
         ping: Makes a round trip that opens no transaction and never reconnects; raises when the session is dead.
         is_streaming: Whether rows or results are still to be read from the server.
         cursor_is_streaming: The same, for drivers where only the cursor tells.
-        begins_by_sql: Whether `begin()` has to send `BEGIN`; None: where the connection is in autocommit.
-        ends_by_sql: Whether what a `BEGIN` opened has to be ended by a statement, because the driver's own `commit()`
-            does nothing then; None: where the connection is in autocommit.
+        begins: Whether `begin()` has to send `BEGIN`, and whether a statement has to end what that opened, because the
+            driver's own `commit()` does nothing then; None: both, where the connection is in autocommit.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
             for it later.
@@ -98,8 +97,7 @@ class DriverProfile:
     ping: Callable[[Any], object] = _nothing_to_do
     is_streaming: Callable[[Any], bool] = _never
     cursor_is_streaming: Callable[[Any], bool] | None = None
-    begins_by_sql: Callable[[Any], bool] | None = None
-    ends_by_sql: Callable[[Any], bool] | None = None
+    begins: Callable[[Any], tuple[bool, bool]] | None = None
     dies_with_connection: Callable[[Any], bool] = _never
     let_go: Callable[[Any], object] = _nothing_to_do
     session_methods: Mapping[str, int] = NO_METHODS
@@ -120,13 +118,6 @@ class DriverProfile:
         if closed:
             return Verdict.LOST_MAYBE_SENT
         return Verdict.NOT_LOST if self.code_is_truth and code is not None else None
-
-    def begins(self, connection: object) -> tuple[bool, bool]:
-        """Return whether `BEGIN` has to be sent for a transaction to open, and whether a statement has to end it."""
-        if self.begins_by_sql is None or self.ends_by_sql is None:
-            autocommit = self.autocommit(connection) is True
-            return autocommit, autocommit
-        return self.begins_by_sql(connection), self.ends_by_sql(connection)
 
     def survives(self, connection: object) -> bool:
         """Whether an idle session lives on although there is something to read from its socket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,8 @@ from persistentdb.drivers.profile import DriverProfile, Rule
 __all__ = ["SQLITE3"]
 
 SQLITE_READONLY_DBMOVED = 1032
+LEGACY_TRANSACTION_CONTROL = -1
+_HAS_AUTOCOMMIT = sys.version_info >= (3, 12)
 
 
 def _is_closed(connection: Any) -> bool:
@@ -32,18 +35,19 @@ def _in_transaction(connection: Any) -> bool | None:
 
 def _autocommit(connection: Any) -> bool | None:
     """Python 3.12 brought the attribute; its value -1 stands for the older `isolation_level`."""
-    mode = getattr(connection, "autocommit", -1)
-    return connection.isolation_level is None if mode == -1 else bool(mode)
+    if _HAS_AUTOCOMMIT and connection.autocommit != LEGACY_TRANSACTION_CONTROL:
+        return bool(connection.autocommit)
+    return connection.isolation_level is None
 
 
-def _ends_by_sql(connection: Any) -> bool:
-    """Only with Python 3.12's `autocommit=True` does `commit()` do nothing; before it ends what a statement began."""
-    return getattr(connection, "autocommit", -1) is True
+def _begins(connection: Any) -> tuple[bool, bool]:
+    """Before Python 3.12's `autocommit=False` only INSERT and its kind open a transaction, DDL does not.
 
-
-def _begins_by_sql(connection: Any) -> bool:
-    """Before Python 3.12's `autocommit=False` only INSERT and its kind open a transaction, DDL does not."""
-    return not connection.in_transaction
+    Only with Python 3.12's `autocommit=True` does `commit()` do nothing; else it ends what a statement began.
+    """
+    if connection.in_transaction:
+        return False, False
+    return True, _HAS_AUTOCOMMIT and connection.autocommit is True
 
 
 def _lives_in_memory(connection: Any) -> bool:
@@ -67,8 +71,7 @@ SQLITE3 = DriverProfile(
     in_transaction=_in_transaction,
     transaction_is_work=True,
     autocommit=_autocommit,
-    begins_by_sql=_begins_by_sql,
-    ends_by_sql=_ends_by_sql,
+    begins=_begins,
     dies_with_connection=_lives_in_memory,
     session_methods=MappingProxyType(
         {
