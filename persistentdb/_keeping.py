@@ -10,7 +10,7 @@ from typing import Protocol
 
 from persistentdb._thread_exit import at_thread_exit
 
-__all__ = ["Keepsake", "Kept", "is_foreign_thread", "kept_for_this_thread"]
+__all__ = ["Keepsake", "Kept", "kept_for_this_thread"]
 
 
 class Keepsake(Protocol):
@@ -28,11 +28,16 @@ class Keepsake(Protocol):
 
 
 class Kept:
-    """The keepsakes of one thread; only that thread uses it. It goes with the thread."""
+    """The keepsakes of one thread; only that thread uses it. It goes with the thread.
 
-    __slots__ = ("__weakref__", "_keepsakes")
+    Attributes:
+        foreign: Whether Python did not start the thread, and the operating system tells its end.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "_keepsakes", "foreign")
+
+    def __init__(self, *, foreign: bool) -> None:
+        self.foreign = foreign
         self._keepsakes: list[Keepsake] = []
 
     def add(self, keepsake: Keepsake) -> None:
@@ -73,8 +78,9 @@ def kept_for_this_thread() -> Kept:
     kept = _local.kept or _foreign.get(threading.get_ident())
     if kept is not None:
         return kept
-    kept = Kept()
-    if is_foreign_thread() and at_thread_exit(_end_of_foreign_thread):
+    foreign = _is_foreign_thread() and at_thread_exit(_end_of_foreign_thread)
+    kept = Kept(foreign=foreign)
+    if foreign:
         _foreign[threading.get_ident()] = kept
     else:
         _local.kept = kept
@@ -87,7 +93,7 @@ def _end_of_foreign_thread() -> None:
         kept.end()
 
 
-def is_foreign_thread() -> bool:
+def _is_foreign_thread() -> bool:
     """Whether Python did not start the calling thread through `threading`.
 
     Where greenlets stand in for threads (`threading.local` is replaced), the replacement knows best.

@@ -7,7 +7,7 @@ import weakref
 from _threading_local import local as python_local
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from persistentdb._keeping import Kept, is_foreign_thread, kept_for_this_thread
+from persistentdb._keeping import Kept, kept_for_this_thread
 from persistentdb.exceptions import described
 
 __all__ = ["LocalClass", "PerThread", "ThreadLocality", "ThreadLocals", "as_locality"]
@@ -57,8 +57,9 @@ class PerThread:
     def set(self, value: object, /) -> None:
         """Keep a value for the calling thread."""
         self._slot.value = value
-        if is_foreign_thread():
-            self._foreign[kept_for_this_thread()] = value
+        kept = kept_for_this_thread()
+        if kept.foreign:
+            self._foreign[kept] = value
 
     def discard(self) -> None:
         """Forget the calling thread's value, if it has one."""
