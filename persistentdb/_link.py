@@ -118,6 +118,7 @@ class Link:
     by_sql: bool
     prepared: bool
     mortal: bool
+    readable: Callable[[], bool] | None
     proven_at: float
 
     def __init__(self, terms: Terms) -> None:
