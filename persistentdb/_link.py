@@ -85,6 +85,7 @@ class Link:
         "_settled_usage",
         "_terms",
         "_tracks",
+        "_window",
         "by_sql",
         "connection",
         "cursor_class",
@@ -118,7 +119,7 @@ class Link:
     by_sql: bool
     prepared: bool
     mortal: bool
-    readable: Callable[[], bool] | None
+    readable: Callable[[], object] | None
     proven_at: float
 
     def __init__(self, terms: Terms) -> None:
@@ -153,6 +154,7 @@ class Link:
         self.open_cursors: WeakSet[Any] | None = WeakSet() if hides_rows or self._recycles else None
         self._asks_again = not isinstance(terms.ping, MaskPing)
         self._due = self._ask_strategy()
+        self._window = terms.ping.window if isinstance(terms.ping, MaskPing) else 0.0
         self.refresh()
 
     def _ask_strategy(self) -> int:
@@ -287,6 +289,18 @@ class Link:
         self.refresh()
 
     # Whether it is fit for use
+
+    def is_calm(self, event: Ping | None) -> bool:
+        """Whether nothing at all speaks for a replacement: the short way past `spent()`, which it never contradicts."""
+        return not (
+            self.gone
+            or self.ordered
+            or self.readable is None
+            or self.profile.is_closed(self.connection)
+            or (self._recycles and self.usage >= self._terms.maxusage)
+            or self.readable()
+            or (event is not None and self._due & int(event) and monotonic() - self.proven_at >= self._window)
+        )
 
     def spent(self, event: Ping | None, cursor: object = None) -> bool:
         """Whether the connection has to be replaced before it is used; never asked while work hangs on it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 __all__ = ["Effect", "effect_of"]
 
@@ -45,6 +46,10 @@ def effect_of(operation: object) -> Effect:
         operation = operation.decode("latin-1")
     if not isinstance(operation, str):
         return Effect.WORK
+    return _effect_of_text(operation) if len(operation) > _SHORT else _remembered_effect(operation)
+
+
+def _effect_of_text(operation: str) -> Effect:
     noise = _LEADING_NOISE.match(operation)
     start = noise.end() if noise else 0
     word = _FIRST_WORD.match(operation, start)
@@ -56,3 +61,9 @@ def effect_of(operation: object) -> Effect:
     if keyword in _ENDS and not _MORE_THAN_AN_END.search(operation, start):
         return Effect.ENDS
     return Effect.WORK
+
+
+_SHORT = 1000
+"""Characters up to which a statement's effect is remembered: long ones are made of data, and seldom come again."""
+
+_remembered_effect = lru_cache(maxsize=256)(_effect_of_text)

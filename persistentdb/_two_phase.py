@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persistentdb._link import Link
+from persistentdb._losses import refuse_lost, refuse_poisoned
 from persistentdb._recovery import Operation, Recovery
 from persistentdb.steady import SteadyConnection
 
@@ -30,8 +31,8 @@ def _tpc_prepare(steady: SteadyConnection[Any]) -> None:
         CommitOutcomeUnknown: The connection broke meanwhile; `tpc_recover()` tells whether it is prepared.
     """
     link = steady.link
-    steady.refuse_poisoned(link)
-    steady.refuse_lost(link)
+    refuse_poisoned(link)
+    refuse_lost(link)
     try:
         link.connection.tpc_prepare()
     except BaseException as error:
@@ -65,12 +66,12 @@ def _end(steady: SteadyConnection[Any], method: str, xid: tuple[Any, ...], opera
     if operation is Operation.ROLLBACK and link.gone:
         link.ended()  # acknowledges the loss of what was not prepared
         return
-    steady.refuse_poisoned(link)
+    refuse_poisoned(link)
     if xid or link.prepared:
         # It outlives the connection: what becomes of the request is not known, and recovering it is the caller's.
         operation = Operation.STATEMENT
     elif operation is Operation.COMMIT:
-        steady.refuse_lost(link)
+        refuse_lost(link)
     try:
         getattr(link.connection, method)(*xid)
     except BaseException as error:

@@ -6,19 +6,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from persistentdb._discovery import error_class
 from persistentdb._link import Link, Terms
-from persistentdb._recovery import NOTES, Operation, Pending, Recovery, Verdict, decide
+from persistentdb._losses import lose, refuse_lost, refuse_poisoned
+from persistentdb._recovery import Operation, Pending, Recovery, Verdict, decide
 from persistentdb._transactions import begin, end_by_sql
 from persistentdb.cursor import SteadyCursor, cursor_class
 from persistentdb.dbapi import Connection, Cursor
 from persistentdb.drivers import UNKNOWN
 from persistentdb.exceptions import (
-    CommitOutcomeUnknown,
     PersistentDBError,
-    TransactionLost,
     add_note,
-    in_drivers_stead,
 )
 from persistentdb.ping import Ping
 from persistentdb.replay import Loss
@@ -44,22 +41,6 @@ ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, def
 
 # By their own names: looking a member up in its class costs more than the comparison.
 NOTHING, WORK, EXPLICIT = Pending.NOTHING, Pending.WORK, Pending.EXPLICIT
-
-_POISONS = {
-    Recovery.RAISE_AND_POISON: TransactionLost,
-    Recovery.TRANSACTION_LOST: TransactionLost,
-    Recovery.OUTCOME_UNKNOWN: CommitOutcomeUnknown,
-}
-
-_REMINDERS: dict[type[PersistentDBError], str] = {
-    TransactionLost: (
-        "persistentdb: the transaction was lost with its connection; "
-        "call rollback() to acknowledge it, then repeat its work"
-    ),
-    CommitOutcomeUnknown: (
-        "persistentdb: the outcome of the last commit() is still unknown; call rollback() to acknowledge it"
-    ),
-}
 
 
 class SteadyConnection(Generic[ConnT_co]):
@@ -122,22 +103,24 @@ class SteadyConnection(Generic[ConnT_co]):
         Raises:
             TransactionLost: The transaction was lost before and is not ended yet.
         """
+        if args or kwargs:
+            return self.open_cursor(_call_cursor(args, kwargs))
         link = self._link
         if link.watch_cursor:
             link = self.ready(None, Ping.CURSOR)
         try:
-            raw = link.connection.cursor(*args, **kwargs) if args or kwargs else link.connection.cursor()
+            raw = link.connection.cursor()
         except BaseException as error:
             if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
                 raise
             link = self._link
-            raw = link.connection.cursor(*args, **kwargs)
-        if type(raw) is not link.cursor_type or link.open_cursors is not None:
+            raw = link.connection.cursor()
+        if type(raw) is not link.cursor_type:
             self._meet(link, raw)
-        cursor: SteadyCursor[Any] = _new(link.cursor_class)
+        cursor: SteadyCursor[Any] = link.cursor_class()
         cursor._link = link
         cursor._raw = raw
-        cursor._recipe = _call_cursor(args, kwargs) if args or kwargs else _plain_cursor
+        cursor._recipe = _plain_cursor
         cursor._steady = self
         return cursor
 
@@ -157,16 +140,17 @@ class SteadyConnection(Generic[ConnT_co]):
             link = self._link
             raw = recipe(link.connection)
         self._meet(link, raw)
-        cursor: SteadyCursor[CurT] = _new(link.cursor_class)
+        cursor: SteadyCursor[CurT] = link.cursor_class()
         cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
         return cursor
 
     @staticmethod
     def _meet(link: Link, raw: Any) -> None:
         """See to a new cursor of the driver: it may be of another class, and it may have to be watched."""
-        link.cursor_type = type(raw)
         link.cursor_class = cursor_class(raw, link.profile.statement_methods)
-        if link.open_cursors is not None:
+        if link.open_cursors is None:
+            link.cursor_type = type(raw)  # the next one of this class need not be seen to
+        else:
             link.open_cursors.add(raw)
 
     if TYPE_CHECKING:  # there at run time where the driver has it
@@ -230,12 +214,12 @@ class SteadyConnection(Generic[ConnT_co]):
         link = self._link
         if link.watch:
             link.hanging()
-            self.refuse_poisoned(link)
+            refuse_poisoned(link)
             if link.pending < WORK and (link.gone or link.ordered):
                 link.ended()
                 return
         if link.readable is not None:
-            self.refuse_lost(link)
+            refuse_lost(link)
         try:
             if link.by_sql:
                 end_by_sql(link, "commit")
@@ -330,8 +314,8 @@ class SteadyConnection(Generic[ConnT_co]):
         """
         link = self._link
         pending = link.hanging()
-        self.refuse_poisoned(link)
-        if pending < WORK and link.spent(event, raw_cursor):
+        refuse_poisoned(link)
+        if pending < WORK and not link.is_calm(event) and link.spent(event, raw_cursor):
             link = self._reopen()
         return link
 
@@ -343,6 +327,8 @@ class SteadyConnection(Generic[ConnT_co]):
     def requested(self) -> None:
         """Check the connection when its thread asks for it: never inside a transaction, lost ones included."""
         link = self._link
+        if link.is_calm(Ping.REQUEST):
+            return
         if link.poison is None and link.hanging() < WORK and link.spent(Ping.REQUEST):
             self._reopen()
 
@@ -387,7 +373,7 @@ class SteadyConnection(Generic[ConnT_co]):
         elif recovery is Recovery.RESEND:
             self._reopen_after(error)
         else:
-            self._lose(link, recovery, error)
+            lose(link, recovery, error)
         return recovery
 
     def _verdict(self, error: BaseException, link: Link) -> Verdict:
@@ -395,30 +381,6 @@ class SteadyConnection(Generic[ConnT_co]):
         if not isinstance(error, Exception):
             return Verdict.LOST_MAYBE_SENT
         return self._terms.failures.verdict(error, link.connection)
-
-    def _lose(self, link: Link, recovery: Recovery, error: BaseException | None) -> None:
-        """Mark the loss; raise our own error where the outcome of a commit is at stake."""
-        poison = _POISONS.get(recovery)
-        link.lose(None if poison is None else (poison, error))
-        if error is not None and recovery in NOTES:
-            add_note(error, NOTES[recovery])
-        if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not _is_interrupt(error):
-            raise self._in_drivers_stead(link, _POISONS[recovery], NOTES[recovery]) from error
-
-    def refuse_lost(self, link: Link) -> None:
-        """Look at the socket just before work is committed: if it is dead now, the work is certainly not."""
-        if link.pending >= WORK and link.looks_dead():
-            self._lose(link, Recovery.TRANSACTION_LOST, None)
-
-    def refuse_poisoned(self, link: Link) -> None:
-        """Raise the error of a lost transaction again, until it is ended."""
-        if link.poison is not None:
-            kind, cause = link.poison
-            raise self._in_drivers_stead(link, kind, _REMINDERS[kind]) from cause
-
-    @staticmethod
-    def _in_drivers_stead(link: Link, kind: type[PersistentDBError], text: str) -> PersistentDBError:
-        return in_drivers_stead(kind, error_class(link.connection, "OperationalError"))(text)
 
     def _reopen_after(self, error: BaseException) -> None:
         try:
@@ -485,16 +447,9 @@ class SteadyConnection(Generic[ConnT_co]):
         return f"<SteadyConnection {state}{transaction}, used {link.usage}{limit}>"
 
 
-_new = object.__new__
-
-
 def _plain_cursor(connection: Any) -> Any:
     return connection.cursor()
 
 
 def _call_cursor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Any], Any]:
     return lambda connection: connection.cursor(*args, **kwargs)
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    return error is not None and not isinstance(error, Exception)

@@ -32,7 +32,7 @@ STOREYS = [
     ["drivers"],  # every file in it
     ["ping", "failures", "session", "locality", "replay", "_thread_exit", "_keeping"],
     ["_link", "_opening", "_lease"],
-    ["_forwarding", "_projections", "_transactions"],
+    ["_forwarding", "_projections", "_transactions", "_losses"],
     ["cursor"],
     ["steady"],
     ["_two_phase", "_factory"],

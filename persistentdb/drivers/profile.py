@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -132,8 +133,8 @@ class DriverProfile:
         return True
 
 
-def look_at(descriptor: int) -> Callable[[], bool]:
-    """Return a function that tells, without a round trip, whether there is something to read from a socket.
+def look_at(descriptor: int) -> Callable[[], object]:
+    """Return a function that tells, without a round trip, whether (true or false) a socket has something to be read.
 
     An idle session has nothing to say: what can be read is the server's farewell, the end of the stream, or a notice.
 
@@ -148,5 +149,4 @@ def look_at(descriptor: int) -> Callable[[], bool]:
         return readable
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
-    poll = poller.poll
-    return lambda: bool(poll(0))
+    return partial(poller.poll, 0)

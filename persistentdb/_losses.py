@@ -1,0 +1,79 @@
+"""A lost transaction: marked as lost, and raised again until the caller has ended it (X1)."""
+
+from __future__ import annotations
+
+from persistentdb._discovery import error_class
+from persistentdb._link import Link
+from persistentdb._recovery import NOTES, Pending, Recovery
+from persistentdb.exceptions import (
+    CommitOutcomeUnknown,
+    PersistentDBError,
+    TransactionLost,
+    add_note,
+    in_drivers_stead,
+)
+
+__all__ = ["lose", "refuse_lost", "refuse_poisoned"]
+
+_POISONS = {
+    Recovery.RAISE_AND_POISON: TransactionLost,
+    Recovery.TRANSACTION_LOST: TransactionLost,
+    Recovery.OUTCOME_UNKNOWN: CommitOutcomeUnknown,
+}
+
+_REMINDERS: dict[type[PersistentDBError], str] = {
+    TransactionLost: (
+        "persistentdb: the transaction was lost with its connection; "
+        "call rollback() to acknowledge it, then repeat its work"
+    ),
+    CommitOutcomeUnknown: (
+        "persistentdb: the outcome of the last commit() is still unknown; call rollback() to acknowledge it"
+    ),
+}
+
+
+def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
+    """Mark a loss; an interrupt and the driver's own errors are the caller's to raise.
+
+    Args:
+        link: What was lost.
+        recovery: What was decided about it.
+        error: What the driver raised; None where the socket told.
+
+    Raises:
+        CommitOutcomeUnknown: A commit was under way.
+        TransactionLost: A commit was about to be sent.
+    """
+    poison = _POISONS.get(recovery)
+    link.lose(None if poison is None else (poison, error))
+    if error is not None and recovery in NOTES:
+        add_note(error, NOTES[recovery])
+    interrupted = error is not None and not isinstance(error, Exception)
+    if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not interrupted:
+        raise _error_for(link, _POISONS[recovery], NOTES[recovery]) from error
+
+
+def refuse_lost(link: Link) -> None:
+    """Look at the socket just before work is committed: if it is dead now, the work is certainly not.
+
+    Raises:
+        TransactionLost: It is dead.
+    """
+    if link.pending >= Pending.WORK and link.looks_dead():
+        lose(link, Recovery.TRANSACTION_LOST, None)
+
+
+def refuse_poisoned(link: Link) -> None:
+    """Raise the error of a lost transaction again, until it is ended.
+
+    Raises:
+        CommitOutcomeUnknown: The last commit's outcome is still unknown.
+        TransactionLost: The transaction was lost.
+    """
+    if link.poison is not None:
+        kind, cause = link.poison
+        raise _error_for(link, kind, _REMINDERS[kind]) from cause
+
+
+def _error_for(link: Link, kind: type[PersistentDBError], text: str) -> PersistentDBError:
+    return in_drivers_stead(kind, error_class(link.connection, "OperationalError"))(text)
