@@ -14,9 +14,9 @@ from weakref import WeakSet
 from attrs import frozen
 
 from persistentdb._discovery import error_class
-from persistentdb._opening import close_quietly
+from persistentdb._opening import close_quietly, logger
 from persistentdb._recovery import Operation, Pending
-from persistentdb._statements import Effect, effect_of
+from persistentdb._statements import Effect, changes_schema, effect_of
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
 from persistentdb.exceptions import PersistentDBError
@@ -70,6 +70,7 @@ class Link:
         poison: The error to raise until the lost transaction is ended, with the driver's error that lost it.
         by_sql: The transaction was opened by a statement in autocommit, and is ended by one.
         prepared: The transaction is prepared for a two-phase commit, and outlives the connection.
+        running: How many calls of the driver are under way that may call back, such as an executemany with a generator.
         readable: Whether there is something to read from the socket; None where there is none to look at.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
@@ -101,6 +102,7 @@ class Link:
         "profile",
         "proven_at",
         "readable",
+        "running",
         "usage",
         "watch",
         "watch_cursor",
@@ -118,6 +120,7 @@ class Link:
     ordered: bool
     by_sql: bool
     prepared: bool
+    running: int
     mortal: bool
     readable: Callable[[], object] | None
     proven_at: float
@@ -136,7 +139,7 @@ class Link:
         self.drivers_begin: Callable[..., Any] | None = getattr(connection, "begin", None)
         self.profile = profile = profile_of(connection)
         self._terms = terms
-        self.usage = self._settled_usage = 0
+        self.usage = self._settled_usage = self.running = 0
         self.pending = NOTHING
         self._effect: Effect | None = None
         self.gone = self.ordered = self.by_sql = self.prepared = self._closed = False
@@ -183,8 +186,10 @@ class Link:
             self._tracks = True
             self.refresh()
 
-    def settings_changed(self) -> None:
-        """The caller set something on the connection: it may have switched autocommit."""
+    def settings_changed(self, autocommit: bool | None = None) -> None:
+        """The caller set something on the connection: it may have switched autocommit, which was as told before."""
+        if autocommit is False and self.profile.autocommit_commits and self.profile.autocommit(self.connection) is True:
+            self.ended()
         self._tracks = self._tracks or self.profile.in_transaction(self.connection) is True
         self.refresh()
 
@@ -205,14 +210,25 @@ class Link:
             self.pending = WORK
         elif open_now is False:
             self.pending = NOTHING
+            self.by_sql = False
+        elif self._committed_by_setting(open_now):
+            self.pending = NOTHING
         elif open_now and (self.pending is NOTHING or (self.profile.transaction_is_work and not self._tracks)):
             # Opened past us, or a driver for which an open transaction means work.
-            self.pending = WORK if not self._always_open() else NOTHING
+            self.pending = NOTHING if self.profile.always_open(self.connection) else WORK
+            if not self.profile.transaction_is_work and self.profile.autocommit(self.connection) is True:
+                self.by_sql = True  # the driver's own commit() may do nothing in autocommit
         return self.pending
 
-    def _always_open(self) -> bool:
-        """Whether the driver is in a transaction even when nothing was executed (sqlite3 with autocommit=False)."""
-        return self.profile.transaction_is_work and self.profile.autocommit(self.connection) is False and self._tracks
+    def _committed_by_setting(self, open_now: bool | None) -> bool:
+        """Whether the work was committed by switching to autocommit, by a method or by SQL."""
+        profile = self.profile
+        return (
+            profile.autocommit_commits
+            and self.pending is WORK
+            and not (open_now or self.by_sql)
+            and profile.autocommit(self.connection) is True
+        )
 
     def at_stake(self, operation: Operation) -> Pending:
         """Return what hung on the connection before the operation that has just failed."""
@@ -222,7 +238,11 @@ class Link:
         if self.prepared:
             return NOTHING
         pending = self.pending
-        if not self._tracks and self.usage - self._settled_usage > sending:
+        if (
+            not self._tracks
+            and self.usage - self._settled_usage > sending
+            and self.profile.in_transaction(self.connection) is not False
+        ):
             pending = max(pending, WORK)
         return max(pending, WORK) if self.mortal else pending
 
@@ -234,6 +254,8 @@ class Link:
                 self.by_sql = True
             else:
                 effect = Effect.ENDS
+        if effect is Effect.WORK and self.profile.committing and changes_schema(operation):
+            effect = Effect.ENDS
         self._effect = effect
 
     def forget_effect(self) -> None:
@@ -242,8 +264,9 @@ class Link:
             self._effect = None
 
     def _fold(self) -> None:
-        effect, self._effect = self._effect, None
+        effect = self._effect
         if effect is None or self.pending is EXPLICIT:
+            self._effect = None
             return
         if effect is Effect.ENDS:
             self.pending = NOTHING
@@ -252,12 +275,13 @@ class Link:
             self.pending = max(self.pending, READS)
         else:
             self.pending = WORK
+        self._effect = None  # last: an interrupt before it folds once more
 
     def begun(self, *, by_sql: bool) -> None:
         """The caller has opened a transaction."""
         self._effect = None
-        self.pending = EXPLICIT
         self.by_sql = by_sql
+        self.pending = EXPLICIT
         self.watch = self.watch_cursor = self.watch_request = self.ordered
 
     def ended(self) -> None:
@@ -271,7 +295,11 @@ class Link:
         if not self._in_process:
             self.proven_at = monotonic()
         if self._asks_again:
-            self._due = self._ask_strategy()
+            try:
+                self._due = self._ask_strategy()
+            except Exception:  # noqa: BLE001  the user's own code may raise anything
+                # An error out of a commit that was made would have its work done twice; the last answer stands.
+                logger.exception("the ping strategy's due() failed")
         self.refresh()
 
     def read_to_the_end(self, cursor: object) -> None:
@@ -309,6 +337,8 @@ class Link:
             event: The event for which the ping strategy is asked; None: a transaction is about to begin.
             cursor: The driver's cursor that is about to be used: what it has still to fetch is given up anyway.
         """
+        if self.running:
+            return False  # a generator's statements come in the middle of the executemany() that reads it
         if self.gone or self.ordered or self.profile.is_closed(self.connection):
             return True
         if self._is_busy(cursor):
@@ -369,7 +399,7 @@ class Link:
         return any(
             other is not cursor
             and other.description is not None
-            and (streams is None or self._recycles or streams(other))
+            and (streams is None or self._recycles or streams(other._raw))
             for other in self.open_cursors
         )
 

@@ -19,9 +19,14 @@ def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         kwargs: For the driver's own `begin`.
 
     Raises:
-        NotSupportedError: The driver has no `begin` that would take arguments.
+        NotSupportedError: The driver has no `begin` that would take arguments, or cursors that do not share it.
     """
     connection = link.connection
+    if hasattr(connection, "fetchall"):  # duckdb: each cursor is a connection with transactions of its own
+        raise NotSupportedError(
+            f"begin() would be of no effect: cursors of {type(connection).__module__}.{type(connection).__qualname__} "
+            "do not share the connection's transaction; send BEGIN and COMMIT through one cursor"
+        )
     if link.drivers_begin is not None:
         link.drivers_begin(*args, **kwargs)
         return False

@@ -63,7 +63,7 @@ def _tpc_recover(steady: SteadyConnection[Any]) -> Any:
 
 def _end(steady: SteadyConnection[Any], method: str, xid: tuple[Any, ...], operation: Operation) -> None:
     link = steady.ready(None, None) if xid else steady.link
-    if operation is Operation.ROLLBACK and link.gone:
+    if operation is Operation.ROLLBACK and link.gone and not link.prepared:
         link.ended()  # acknowledges the loss of what was not prepared
         return
     refuse_poisoned(link)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._discovery import error_class
 from persistentdb._forwarding import forwarding_class
 from persistentdb._recovery import Operation, Recovery
+from persistentdb._statements import may_commit
 from persistentdb.dbapi import Cursor
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ CurT_co = DefaultTypeVar("CurT_co", bound=Cursor, covariant=True, default=Cursor
 
 def _given(operation: Any, parameters: Any) -> tuple[Any, ...]:
     return (operation,) if parameters is UNSET else (operation, parameters)
+
+
+def _is_used_up(argument: object) -> bool:
+    """Whether it may give its items only once: a generator, a file, another cursor."""
+    return hasattr(argument, "read") or (isinstance(argument, Iterable) and not isinstance(argument, Collection))
 
 
 def _refuse_to_reopen(connection: Any) -> Any:
@@ -108,7 +114,7 @@ class SteadyCursor(Generic[CurT_co]):
         def execute(self, *args: Any, **kwargs: Any) -> Any:
             """Run a statement; see `_execute`, which it is at run time."""
 
-    def _execute(self, operation: Any, parameters: Any = UNSET, /, **kwargs: Any) -> Any:
+    def _execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **kwargs: Any) -> Any:
         """Run a statement as the driver's `execute` does, see the driver for arguments and result.
 
         A link that is found dead before the statement is sent is replaced first, outside a transaction.
@@ -116,6 +122,8 @@ class SteadyCursor(Generic[CurT_co]):
         Raises:
             TransactionLost: The transaction was lost before and is not ended yet.
         """
+        if operation is UNSET:
+            return self._run("execute", (), kwargs)
         link = self._link
         if link.watch:
             link = self._attend(operation)
@@ -179,30 +187,39 @@ class SteadyCursor(Generic[CurT_co]):
             link = self._attend(args[0] if method == "executemany" and args else None)
         link.usage += 1
         raw = self._raw
+        link.running += 1
         try:
             result = getattr(raw, method)(*args, **kwargs)
         except BaseException as error:
-            if not self._resends(error, (*args, *kwargs.values()), several_sends=True):
+            link.running -= 1
+            if not self._resends(error, (*args, *kwargs.values()), several_sends=method != "execute"):
                 raise
         else:
+            link.running -= 1
             return self if result is raw else result
         return self._send_again(method, args, kwargs)
 
     def _attend(self, operation: object) -> Link:
         """See to everything that the connection wants seen to before the next statement."""
-        link = self._steady.ready(self._raw)
+        link = self._steady.ready(self)
         if link is not self._link:
             self._move(link)
         if link.open_cursors is not None:
-            link.open_cursors.add(self._raw)
+            link.open_cursors.add(self)
         link.track(operation)
         return link
 
     def _resends(self, error: BaseException, arguments: tuple[object, ...], *, several_sends: bool = False) -> bool:
         """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""
-        repeatable = not any(isinstance(argument, Iterator) for argument in arguments)
+        repeatable = not any(_is_used_up(argument) for argument in arguments[1:])
+        commits = bool(arguments) and may_commit(arguments[0], self._link.profile.committing)
         recovery = self._steady.settle(
-            error, Operation.STATEMENT, self._link, several_sends=several_sends, repeatable=repeatable
+            error,
+            Operation.STATEMENT,
+            self._link,
+            several_sends=several_sends,
+            repeatable=repeatable,
+            may_commit=commits,
         )
         return recovery is Recovery.RESEND
 
@@ -229,7 +246,7 @@ class SteadyCursor(Generic[CurT_co]):
                 setattr(new, name, *value)
         self._raw, self._link = new, link
         if link.open_cursors is not None:
-            link.open_cursors.add(new)
+            link.open_cursors.add(self)
 
     def _set(self, name: str, value: object) -> None:
         """Set an attribute of the driver's cursor, and of its successors."""
@@ -270,7 +287,7 @@ class SteadyCursor(Generic[CurT_co]):
             self._steady.settle(error, Operation.FETCH, self._link)
             raise
         if self._link.open_cursors is not None:
-            self._link.read_to_the_end(self._raw)
+            self._link.read_to_the_end(self)
         return rows
 
     def __iter__(self: SteadyCursor[Iterates[T]]) -> Iterator[T]:
@@ -281,8 +298,14 @@ class SteadyCursor(Generic[CurT_co]):
 
     def _iterate(self) -> Iterator[Any]:
         link, raw = self._link, self._raw
-        yield from raw
-        link.read_to_the_end(raw)
+        try:
+            yield from raw
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._steady.settle(error, Operation.FETCH, link)
+            raise
+        link.read_to_the_end(self)
 
     def setinputsizes(self, *sizes: Any) -> None:
         """Announce the sizes of parameters to the driver; a reopened cursor keeps them."""
@@ -298,7 +321,7 @@ class SteadyCursor(Generic[CurT_co]):
         """Close the cursor; it cannot be used any more."""
         self._recipe = _refuse_to_reopen
         if self._link.open_cursors is not None:
-            self._link.read_to_the_end(self._raw)
+            self._link.read_to_the_end(self)
         try:
             self._raw.close()
         except Exception as error:

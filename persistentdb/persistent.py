@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from persistentdb._factory import steady_connection
 from persistentdb._keeping import kept_for_this_thread
@@ -210,9 +210,9 @@ class PersistentDB(Generic[ConnT_co]):
         return self.connection()
 
     def steady_connection(self) -> SteadyConnection[ConnT_co]:
-        """Return a new steady connection that is cached for nobody; it is the caller's to close."""
+        """Return a new steady connection that is cached for nobody; it is the caller's to close, and `close()` does."""
         self._refuse_closed()
-        return steady_connection(self._terms)
+        return steady_connection(evolve(self._terms, closeable=True))
 
     def close(self) -> None:
         """Close the connections of all threads, and give out no more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from persistentdb.dbapi import Connection
 from persistentdb.exceptions import described
@@ -39,7 +39,7 @@ class SQLSetup:
         commands: The statements, executed in this order.
     """
 
-    commands: tuple[str, ...] = ()
+    commands: tuple[str, ...] = field(default=(), repr=False)
 
     def prepare(self, connection: Connection[Any], /) -> None:
         """Execute the commands."""

@@ -116,7 +116,7 @@ class SteadyConnection(Generic[ConnT_co]):
             link = self._link
             raw = link.connection.cursor()
         if type(raw) is not link.cursor_type:
-            self._meet(link, raw)
+            return self._wrap(link, raw, _plain_cursor)
         cursor: SteadyCursor[Any] = link.cursor_class()
         cursor._link = link
         cursor._raw = raw
@@ -139,19 +139,18 @@ class SteadyConnection(Generic[ConnT_co]):
                 raise
             link = self._link
             raw = recipe(link.connection)
-        self._meet(link, raw)
-        cursor: SteadyCursor[CurT] = link.cursor_class()
-        cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
-        return cursor
+        return self._wrap(link, raw, recipe)
 
-    @staticmethod
-    def _meet(link: Link, raw: Any) -> None:
-        """See to a new cursor of the driver: it may be of another class, and it may have to be watched."""
+    def _wrap(self, link: Link, raw: Any, recipe: Callable[[Any], Any]) -> SteadyCursor[Any]:
+        """Make a steady cursor of a class that may be new, and that may have to be watched."""
         link.cursor_class = cursor_class(raw, link.profile.statement_methods)
+        cursor: SteadyCursor[Any] = link.cursor_class()
+        cursor._link, cursor._raw, cursor._recipe, cursor._steady = link, raw, recipe, self
         if link.open_cursors is None:
             link.cursor_type = type(raw)  # the next one of this class need not be seen to
         else:
-            link.open_cursors.add(raw)
+            link.open_cursors.add(cursor)
+        return cursor
 
     if TYPE_CHECKING:  # there at run time where the driver has it
 
@@ -198,7 +197,8 @@ class SteadyConnection(Generic[ConnT_co]):
         try:
             by_sql = start(link, args, kwargs)
         except BaseException as error:
-            if self.settle(error, Operation.BEGIN, link) is not Recovery.RESEND:
+            commits = "begin" in link.profile.committing
+            if self.settle(error, Operation.BEGIN, link, may_commit=commits) is not Recovery.RESEND:
                 raise
             link = self._link
             by_sql = start(link, args, kwargs)
@@ -215,7 +215,7 @@ class SteadyConnection(Generic[ConnT_co]):
         if link.watch:
             link.hanging()
             refuse_poisoned(link)
-            if link.pending < WORK and (link.gone or link.ordered):
+            if link.pending < WORK and link.gone:
                 link.ended()
                 return
         if link.readable is not None:
@@ -249,9 +249,11 @@ class SteadyConnection(Generic[ConnT_co]):
     def cancel(self) -> None:
         """End the transaction without its work: the driver's own `cancel` where it has one, then a rollback."""
         cancel = getattr(self._link.connection, "cancel", None)
-        if cancel is not None and not self._link.gone:
-            cancel()
-        self.rollback()
+        try:
+            if cancel is not None and not self._link.gone:
+                cancel()
+        finally:
+            self.rollback()
 
     @contextmanager
     def transaction(self) -> Generator[Self]:
@@ -261,12 +263,14 @@ class SteadyConnection(Generic[ConnT_co]):
             TransactionLost: The work was lost and is certainly not committed: the block can be run again.
             CommitOutcomeUnknown: The connection broke during the commit, which may or may not have happened.
         """
-        self.begin()
+        nested = self._link.pending is EXPLICIT or self._link.poison is not None
         try:
+            self.begin()
             yield self
             self.commit()
         except BaseException:
-            self._abandon()
+            if not nested:
+                self._abandon()
             raise
 
     def __enter__(self) -> Self:
@@ -340,6 +344,7 @@ class SteadyConnection(Generic[ConnT_co]):
         *,
         several_sends: bool = False,
         repeatable: bool = True,
+        may_commit: bool = False,
     ) -> Recovery:
         """Decide on an error out of the driver, and do everything about it but the sending itself.
 
@@ -349,6 +354,7 @@ class SteadyConnection(Generic[ConnT_co]):
             link: The link it was done on; that of an older cursor may be replaced already.
             several_sends: The call may have sent other requests before the one that failed.
             repeatable: Whether it can be sent again at all.
+            may_commit: Whether it commits on the way what was done before, so that its loss leaves that unknown.
 
         Returns:
             `RESEND` (the link is a new one then) or `SUCCEED`; after anything else the caller raises the error.
@@ -357,15 +363,20 @@ class SteadyConnection(Generic[ConnT_co]):
             CommitOutcomeUnknown: The connection broke during the commit.
             TransactionLost: The commit was certainly not made.
         """
-        if link.gone and link is not self._link:
-            return Recovery.RAISE
+        if link.gone and (link is not self._link or link.poison is not None):
+            return Recovery.RAISE  # it was lost before: what was said of it then stands
         verdict = self._verdict(error, link)
         if verdict is Verdict.LOST_UNSENT and several_sends:
             verdict = Verdict.LOST_MAYBE_SENT
         pending = link.at_stake(operation)
+        if may_commit and pending >= WORK:
+            operation = Operation.COMMIT
         repeatable = repeatable and isinstance(error, Exception)
         loss = Loss(operation, verdict, pending, link.profile is not UNKNOWN, error)
-        recovery = decide(operation, verdict, pending, replay=repeatable and self._terms.replay.replay(loss))
+        asked = repeatable and verdict is not Verdict.NOT_LOST and pending < WORK and operation is Operation.STATEMENT
+        recovery = decide(operation, verdict, pending, replay=asked and self._terms.replay.replay(loss))
+        if recovery is Recovery.SUCCEED and link.mortal:
+            recovery = Recovery.RAISE_AND_REOPEN  # the database itself is gone, too
         if recovery in (Recovery.RESEND, Recovery.SUCCEED) and not isinstance(error, Exception):
             recovery = Recovery.RAISE_AND_REOPEN  # an interrupt always reaches the caller
         if recovery is Recovery.RAISE:
@@ -413,17 +424,21 @@ class SteadyConnection(Generic[ConnT_co]):
     def _set(self, name: str, value: object) -> None:
         """Set an attribute of the driver's connection, and of its successors."""
         link = self.ready(None, None)
+        before = link.profile.autocommit(link.connection)
         setattr(link.connection, name, value)
+        self._settings.pop((name,), None)  # the last one set is to be the last one set again
         self._settings[name,] = lambda connection: setattr(connection, name, value)
-        link.settings_changed()
+        link.settings_changed(before)
 
     def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method that sets something on the driver's connection, and on its successors."""
         link = self.ready(None, None)
+        before = link.profile.autocommit(link.connection)
         result = getattr(link.connection, name)(*args, **kwargs)
-        key = (name, *args[:key_length])
+        key = (name, len(args), *sorted(kwargs), *[*args, *kwargs.values()][:key_length])
+        self._settings.pop(key, None)
         self._settings[key] = lambda connection: getattr(connection, name)(*args, **kwargs)
-        link.settings_changed()
+        link.settings_changed(before)
         return result
 
     def give_up(self, reason: str, *, now: bool) -> None:

@@ -291,3 +291,24 @@ def test_a_derived_connection_keeps_its_profile(file: Path) -> None:
         db = persist.connection()
         assert isinstance(db, SteadyConnection)
         assert profile_of(db.driver_connection).name == "sqlite3"
+
+
+def test_work_past_us_is_rolled_back_by_close(db: Any, file: Path) -> None:
+    """C12: what went through the driver's own connection is uncommitted work, too."""
+    db.driver_connection.execute("insert into t values (1)")
+    db.close()
+    db.execute("insert into t values (2)")
+    db.commit()
+    assert rows(file) == [2]
+
+
+def test_memory_lost_while_idle() -> None:
+    """X1: the loss of a database in memory raises, at a rollback() and a commit(), too."""
+    for end in ("rollback", "commit"):
+        with PersistentDB(sqlite3, database=":memory:") as persist:
+            db: Any = persist.connection()
+            db.execute("create table t (x)")
+            db.commit()
+            db.driver_connection.close()
+            with pytest.raises(sqlite3.Error):
+                getattr(db, end)()

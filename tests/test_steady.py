@@ -723,3 +723,162 @@ def test_repr_shows_the_state(server: fake.Server, open_db: Callable[..., Any]) 
         db.cursor().execute("insert b")
     assert repr(db) == "<SteadyConnection lost, in transaction, used 2 of 1000>"
     assert "secret" not in repr(persist) + repr(db) + repr(db._terms) + repr(db.cursor.__self__)
+
+
+# Found by a review that tried to break it
+
+
+def test_a_commit_by_sql_that_broke(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: work whose COMMIT went by `execute` may be committed when the connection broke: that is not "lost"."""
+    db = open_db().connection()
+    cursor = db.cursor()
+    cursor.execute("insert a")
+    server.fail_after["commit"] = [fake.OperationalError("cut off")]
+    with pytest.raises(CommitOutcomeUnknown):
+        cursor.execute("commit")
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+
+
+def test_an_unknown_outcome_stays_unknown(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: a later error on the same lost connection does not turn "unknown" into "certainly not committed"."""
+    db = open_db().connection()
+    cursor = db.cursor()
+    cursor.execute("insert a")
+    server.kill()
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+    with pytest.raises(fake.OperationalError):
+        cursor.fetchone()
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+
+
+class OneShot:
+    """What has items once, and is no iterator by name."""
+
+    def __init__(self) -> None:
+        self.rows = [(1,), (2,), (3,)]
+
+    def __iter__(self) -> Iterator[tuple[int]]:
+        while self.rows:
+            yield self.rows.pop(0)
+
+
+def test_a_one_shot_iterable_is_sent_once(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: nothing half consumed is sent again, whatever it is by its type."""
+    db = open_db(ping=0).connection()
+    server.fail_after["insert a"] = [fake.OperationalError("cut off")]
+    with pytest.raises(fake.OperationalError):
+        db.cursor().executemany("insert a", OneShot())
+    assert server.executed == ["insert a"]
+
+
+def test_the_last_setting_is_set_last(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X3: settings are set again in the order in which they were made last."""
+    db = open_db(ping=0).connection()
+    order: list[str] = []
+    db.tag, db.options, db.tag = "old", {}, "new"
+    db._settings = {key: lambda _, key=key: order.append(key[0]) for key in db._settings}
+    server.kill()
+    db.cursor().execute("select 1")
+    assert order == ["options", "tag"]
+
+
+def test_maxusage_spares_a_running_call(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C6: a connection is not reset in the middle of an executemany() whose generator uses it, too."""
+    db = open_db(maxusage=1, ping=0).connection()
+
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(3):
+            reader = db.cursor()
+            reader.execute("select 1")
+            reader.fetchall()
+            yield (number,)
+
+    db.cursor().executemany("insert a", rows())
+    db.commit()
+    assert server.committed == ["insert a"] * 3
+    assert len(server.connections) == 1
+
+
+def test_a_strategy_that_fails_after_a_commit(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: an error of the user's `due()` is not raised out of a commit that was made."""
+
+    class Moody:
+        asked = 0
+
+        def due(self, event: Ping) -> bool:
+            self.asked += 1
+            if self.asked > 3:
+                raise RuntimeError("not today")
+            return False
+
+        def alive(self, connection: object) -> bool:
+            return True
+
+    db = open_db(ping=Moody()).connection()
+    for name in ("a", "b"):
+        db.cursor().execute(f"insert {name}")
+        db.commit()
+    db.cursor().execute("insert c")
+    server.kill()
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+    assert server.committed == ["insert a", "insert b"]
+
+
+def test_reads_are_committed_on_an_ordered_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C12: another thread's order to give the connection up swallows no commit()."""
+    db = open_db().connection()
+    db.cursor().execute("select 1")
+    db.give_up("closed by another thread", now=False)
+    db.commit()
+    assert server.connections[0].calls[-1] == "commit"
+
+
+def test_a_cursor_without_weak_references(server: fake.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X4: drivers whose cursors take no weak references work, too."""
+
+    class Bare:
+        __slots__ = ("close", "connection", "description", "execute", "fetchall")
+
+        def __init__(self, cursor: fake.Cursor) -> None:
+            self.connection, self.description = cursor.connection, None
+            self.execute, self.fetchall, self.close = cursor.execute, cursor.fetchall, cursor.close
+
+    plain = fake.Connection.cursor
+    monkeypatch.setattr(fake.Connection, "cursor", lambda self: Bare(plain(self)))
+    with PersistentDB(server.connect, 3) as persist:
+        persist.connection().cursor().execute("select 1")
+
+
+def test_execute_by_keyword(open_db: Callable[..., Any]) -> None:
+    """X4: the driver's own parameter names go through."""
+    cursor = open_db().connection().cursor()
+    cursor.execute(operation="select 1", parameters=())
+    assert cursor.fetchone() == (1,)
+
+
+def test_cursors_that_are_connections(server: fake.Server) -> None:
+    """C12: where a cursor does not share the connection's transaction (duckdb), begin() refuses."""
+
+    class Duck(fake.Connection):
+        def begin(self) -> None:
+            raise AssertionError("not to be called")
+
+        def fetchall(self) -> None:
+            raise AssertionError("not to be called")
+
+    with (
+        PersistentDB(lambda: Duck(server, {})) as persist,
+        pytest.raises(NotSupportedError, match="through one cursor"),
+    ):
+        persist.connection().begin()
+
+
+def test_an_uncached_connection_closes(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """C3: a steady_connection() is the caller's to close, and close() does close it."""
+    steady = open_db().steady_connection()
+    steady.close()
+    assert server.open_connections() == 0

@@ -8,7 +8,7 @@ from typing import Any
 from persistentdb._recovery import Verdict
 from persistentdb.drivers.profile import DriverProfile, Rule
 
-__all__ = ["MYSQLCLIENT", "MYSQL_RULES", "error_number"]
+__all__ = ["MYSQLCLIENT", "MYSQL_COMMITTING", "MYSQL_RULES", "error_number"]
 
 MYSQL_RULES = (
     Rule(
@@ -23,6 +23,26 @@ MYSQL_RULES = (
     ),
 )
 """Errors 2xxx are the client library's own (2006: the request could not be written), 1xxx and 4xxx the server's."""
+
+
+MYSQL_COMMITTING = frozenset(
+    [
+        "alter",
+        "analyze",
+        "begin",
+        "call",
+        "create",
+        "drop",
+        "grant",
+        "lock",
+        "rename",
+        "revoke",
+        "set",
+        "start",
+        "truncate",
+    ]
+)
+"""First words of statements that commit what was done before them, by the way (CALL and SET: some of them do)."""
 
 
 def error_number(error: BaseException) -> object:
@@ -63,5 +83,7 @@ MYSQLCLIENT = DriverProfile(
     fileno=_fileno,
     ping=_ping,
     cursor_is_streaming=_streams,
+    autocommit_commits=True,
+    committing=MYSQL_COMMITTING,
     session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_sql_mode": 0}),
 )

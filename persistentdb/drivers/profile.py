@@ -76,6 +76,9 @@ class DriverProfile:
         cursor_is_streaming: The same, for drivers where only the cursor tells.
         begins: Whether `begin()` has to send `BEGIN`, and whether a statement has to end what that opened, because the
             driver's own `commit()` does nothing then; None: both, where the connection is in autocommit.
+        always_open: Whether a transaction is open even when nothing was executed yet.
+        autocommit_commits: Whether switching to autocommit commits what was done before.
+        committing: First words of statements that commit, by the way, what was done before them.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
             for it later.
@@ -102,6 +105,9 @@ class DriverProfile:
     dies_with_connection: Callable[[Any], bool] = _never
     let_go: Callable[[Any], object] = _nothing_to_do
     session_methods: Mapping[str, int] = NO_METHODS
+    autocommit_commits: bool = False
+    committing: frozenset[str] = frozenset()
+    always_open: Callable[[Any], bool] = _never
     statement_methods: tuple[str, ...] = ()
 
     def verdict(self, error: BaseException, connection: object) -> Verdict | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from persistentdb.drivers.mysqlclient import MYSQL_RULES, error_number
+from persistentdb.drivers.mysqlclient import MYSQL_COMMITTING, MYSQL_RULES, error_number
 from persistentdb.drivers.profile import DriverProfile
 
 __all__ = ["PYMYSQL"]
@@ -59,5 +59,7 @@ PYMYSQL = DriverProfile(
     ping=_ping,
     is_streaming=_is_streaming,
     let_go=_let_go,
+    autocommit_commits=True,
+    committing=MYSQL_COMMITTING,
     session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_charset": 0}),
 )

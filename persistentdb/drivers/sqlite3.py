@@ -19,8 +19,8 @@ _HAS_AUTOCOMMIT = sys.version_info >= (3, 12)
 def _is_closed(connection: Any) -> bool:
     try:
         connection.total_changes  # noqa: B018  raises on a closed connection; costs no statement
-    except connection.ProgrammingError:
-        return True
+    except connection.ProgrammingError as error:
+        return "closed" in str(error)  # not: used in another thread
     return False
 
 
@@ -38,6 +38,11 @@ def _autocommit(connection: Any) -> bool | None:
     if _HAS_AUTOCOMMIT and connection.autocommit != LEGACY_TRANSACTION_CONTROL:
         return bool(connection.autocommit)
     return connection.isolation_level is None
+
+
+def _always_open(connection: Any) -> bool:
+    """With Python 3.12's `autocommit=False` the next transaction opens as soon as one ends."""
+    return _HAS_AUTOCOMMIT and connection.autocommit is False
 
 
 def _begins(connection: Any) -> tuple[bool, bool]:
@@ -70,15 +75,16 @@ SQLITE3 = DriverProfile(
     code_is_truth=True,
     in_transaction=_in_transaction,
     transaction_is_work=True,
+    always_open=_always_open,
     autocommit=_autocommit,
     begins=_begins,
     dies_with_connection=_lives_in_memory,
     session_methods=MappingProxyType(
         {
-            "create_aggregate": 1,
+            "create_aggregate": 2,
             "create_collation": 1,
-            "create_function": 1,
-            "create_window_function": 1,
+            "create_function": 2,
+            "create_window_function": 2,
             "enable_load_extension": 0,
             "load_extension": 1,
             "set_authorizer": 0,

@@ -333,3 +333,27 @@ def read_by(fetch: str, cursor: Any) -> Any:
         return found
 
     return read
+
+
+def test_commit_by_sql_in_doubt(driver: LiveDriver, proxy: TcpProxy, far: Any, table: str, rows: Rows) -> None:
+    """X1: a COMMIT that went by `execute` and broke is in doubt like any other, for the work may be there."""
+    db = far()
+    write(db, table, 1)
+    proxy.cut_after_request(b"commit")
+    with pytest.raises(CommitOutcomeUnknown):
+        run(db, "commit")
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+    db.rollback()
+    assert numbers(rows, table) == [1]
+
+
+@MYSQL
+def test_work_committed_by_switching(driver: LiveDriver, proxy: TcpProxy, far: Any, table: str, rows: Rows) -> None:
+    """X1: what MySQL committed when autocommit was switched on is not called lost with a later connection."""
+    db = far()
+    write(db, table, 1)
+    db.autocommit(True)
+    proxy.cut()
+    write(db, table, 2)
+    assert numbers(rows, table) == [1, 2]
