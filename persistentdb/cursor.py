@@ -137,7 +137,7 @@ class SteadyCursor(Generic[CurT_co]):
             else:
                 result = raw.execute(operation, parameters)
         except BaseException as error:
-            if not self._resends(error, (operation, parameters)):
+            if not self._resends(error, operation, (parameters,)):
                 raise
         else:
             return self if result is raw else result
@@ -191,12 +191,14 @@ class SteadyCursor(Generic[CurT_co]):
         try:
             result = getattr(raw, method)(*args, **kwargs)
         except BaseException as error:
-            link.running -= 1
-            if not self._resends(error, (*args, *kwargs.values()), several_sends=method != "execute"):
+            text = "call" if method == "callproc" else next(iter((*args, *kwargs.values())), None)
+            rest = (*args[1:], *kwargs.values())
+            if not self._resends(error, text, rest, several_sends=method != "execute"):
                 raise
         else:
-            link.running -= 1
             return self if result is raw else result
+        finally:
+            link.running -= 1
         return self._send_again(method, args, kwargs)
 
     def _attend(self, operation: object) -> Link:
@@ -209,10 +211,12 @@ class SteadyCursor(Generic[CurT_co]):
         link.track(operation)
         return link
 
-    def _resends(self, error: BaseException, arguments: tuple[object, ...], *, several_sends: bool = False) -> bool:
+    def _resends(
+        self, error: BaseException, operation: object, arguments: tuple[object, ...], *, several_sends: bool = False
+    ) -> bool:
         """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""
-        repeatable = not any(_is_used_up(argument) for argument in arguments[1:])
-        commits = bool(arguments) and may_commit(arguments[0], self._link.profile.committing)
+        repeatable = not (hasattr(operation, "read") or any(_is_used_up(argument) for argument in arguments))
+        commits = may_commit(operation, self._link.profile.committing)
         recovery = self._steady.settle(
             error,
             Operation.STATEMENT,

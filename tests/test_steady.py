@@ -882,3 +882,23 @@ def test_an_uncached_connection_closes(server: fake.Server, open_db: Callable[..
     steady = open_db().steady_connection()
     steady.close()
     assert server.open_connections() == 0
+
+
+def test_a_file_is_sent_once(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: a file is read once, whichever argument it is; by InheritedReplay, too."""
+
+    class Copying(fake.Cursor):
+        def copy_from(self, file: Any, table: str) -> None:
+            file.read()
+            self.execute(f"copy {table}")
+
+    class File:
+        def read(self) -> str:
+            return "rows"
+
+    db = open_db(ping=0, replay=InheritedReplay()).connection()
+    cursor = db.open_cursor(lambda raw: Copying(raw, (), {}))
+    server.fail_after["copy t"] = [fake.OperationalError("cut off")]
+    with pytest.raises(fake.OperationalError):
+        cursor._run("copy_from", (File(), "t"), {})
+    assert server.executed == ["copy t"]
