@@ -180,7 +180,7 @@ class Link:
             self.watch = self.watch_cursor = self.watch_request = True
 
     def escaped(self) -> None:
-        """The caller took the driver's connection in hand: from now on everything is tracked."""
+        """The caller took the driver's connection in hand, and may close it: from now on our statements are tracked."""
         if not self._tracks and not self.gone:
             self.pending = self.hanging()
             self._tracks = True

@@ -13,21 +13,23 @@ __all__ = ["InheritedReplay", "Loss", "NoReplay", "ProvenReplay", "ReplayPolicy"
 
 @frozen
 class Loss:
-    """What is known when a connection broke under a request, outside a transaction with work.
+    """What is known when a connection broke under a statement, outside a transaction with work.
+
+    A statement whose link was found dead before it was sent is no loss: it goes to the new link, and nobody is asked.
 
     Attributes:
-        operation: What the caller was doing.
+        operation: What the caller was doing: `STATEMENT`; `begin()` and `cursor()` change nothing, and are done again.
         verdict: Whether the request was provably unsent, or may have been executed.
         pending: What hung on the connection: `NOTHING` or `READS`.
         driver_known: Whether the driver has a profile, so that the verdict rests on more than an error's class.
-        error: The driver's error; None where the link was found dead before the request.
+        error: What the driver raised.
     """
 
     operation: Operation
     verdict: Verdict
     pending: Pending
     driver_known: bool
-    error: BaseException | None
+    error: BaseException
 
 
 @runtime_checkable
@@ -59,8 +61,8 @@ class InheritedReplay:
 
 @frozen
 class NoReplay:
-    """Never send a statement again, not even a provably unsent one."""
+    """Never send a statement again that has failed, not even a provably unsent one."""
 
-    def replay(self, loss: Loss, /) -> bool:
-        """Only what is no statement: `begin()` and `cursor()` change nothing."""
-        return loss.operation is not Operation.STATEMENT
+    def replay(self, loss: Loss, /) -> bool:  # noqa: ARG002
+        """Never."""
+        return False

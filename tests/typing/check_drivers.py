@@ -2,7 +2,7 @@
 
 One section per driver: its connection, its cursor, its module, and what is inferred from them. The last line
 of a section is a negative: a connection is no cursor. If the driver's types decayed to ``Any``, it would stop
-being an error, and its unused ``type: ignore`` would become one; the lines above it would then prove nothing.
+being an error, and the mark that expects one would become an error itself; the lines above would prove nothing.
 PyGreSQL's section stands in ``check_pgdb.py``, because only that needs PyGreSQL installed.
 """
 

@@ -257,7 +257,7 @@ class Replay(ReplayPolicy):
 
     def replay(self, loss: Loss, /) -> bool:
         """Look at the error."""
-        return loss.error is None
+        return isinstance(loss.error, OSError)
 
 
 def right_replays() -> None:
