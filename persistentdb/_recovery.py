@@ -93,7 +93,15 @@ NOTES = {
 """The line that each outcome attaches to the error that is raised."""
 
 
-def decide(operation: Operation, verdict: Verdict, pending: Pending, *, replay: bool) -> Recovery:
+def decide(
+    operation: Operation,
+    verdict: Verdict,
+    pending: Pending,
+    *,
+    replay: bool,
+    mortal: bool = False,
+    interrupted: bool = False,
+) -> Recovery:
     """Return what is to be done about a failure.
 
     Args:
@@ -101,16 +109,19 @@ def decide(operation: Operation, verdict: Verdict, pending: Pending, *, replay: 
         verdict: What the error says.
         pending: What hung on the connection before the operation.
         replay: Whether the replay policy would have a statement sent again, given that verdict.
+        mortal: Whether the database itself is gone with the connection.
+        interrupted: Whether it was no error of the driver's but an interrupt, which always reaches the caller.
     """
     if verdict is Verdict.NOT_LOST:
         return Recovery.RAISE
     at_stake = pending >= Pending.WORK
+    must_show = mortal or interrupted
     if operation is Operation.ROLLBACK or (operation is Operation.COMMIT and not at_stake):
-        return Recovery.SUCCEED
+        return Recovery.RAISE_AND_REOPEN if must_show else Recovery.SUCCEED
     if operation is Operation.COMMIT:
         return Recovery.TRANSACTION_LOST if verdict is Verdict.LOST_UNSENT else Recovery.OUTCOME_UNKNOWN
     if at_stake:
         return Recovery.RAISE_AND_POISON
     # BEGIN and CURSOR change nothing that outlives their session: doing them again is harmless, sent or not.
     again = operation in (Operation.BEGIN, Operation.CURSOR) or (operation is Operation.STATEMENT and replay)
-    return Recovery.RESEND if again else Recovery.RAISE_AND_REOPEN
+    return Recovery.RESEND if again and not must_show else Recovery.RAISE_AND_REOPEN

@@ -371,14 +371,11 @@ class SteadyConnection(Generic[ConnT_co]):
         pending = link.at_stake(operation)
         if may_commit and pending >= WORK:
             operation = Operation.COMMIT
-        repeatable = repeatable and isinstance(error, Exception)
         loss = Loss(operation, verdict, pending, link.profile is not UNKNOWN, error)
+        interrupted = not isinstance(error, Exception)
         asked = repeatable and verdict is not Verdict.NOT_LOST and pending < WORK and operation is Operation.STATEMENT
-        recovery = decide(operation, verdict, pending, replay=asked and self._terms.replay.replay(loss))
-        if recovery is Recovery.SUCCEED and link.mortal:
-            recovery = Recovery.RAISE_AND_REOPEN  # the database itself is gone, too
-        if recovery in (Recovery.RESEND, Recovery.SUCCEED) and not isinstance(error, Exception):
-            recovery = Recovery.RAISE_AND_REOPEN  # an interrupt always reaches the caller
+        replay = asked and not interrupted and self._terms.replay.replay(loss)
+        recovery = decide(operation, verdict, pending, replay=replay, mortal=link.mortal, interrupted=interrupted)
         if recovery is Recovery.RAISE:
             link.forget_effect()
         elif recovery is Recovery.RESEND:

@@ -15,27 +15,36 @@ SAFE, AT_STAKE = (NOTHING, READS), (WORK, EXPLICIT)
 LOST = (UNSENT, MAYBE_SENT)
 BEGIN, CURSOR, STATEMENT, FETCH, COMMIT, ROLLBACK = Operation
 
-# Operations, verdicts, pendings, what the replay policy says -> what is done.
+# Operations, verdicts, pendings, what the replay policy says, whether the loss must show (an interrupt, or a database
+# that is gone with its connection) -> what is done.
+EITHER = (False, True)
 TABLE = [
-    (tuple(Operation), (NOT_LOST,), tuple(Pending), (False, True), Recovery.RAISE),
-    ((STATEMENT,), LOST, SAFE, (True,), Recovery.RESEND),
-    ((STATEMENT,), LOST, SAFE, (False,), Recovery.RAISE_AND_REOPEN),
-    ((BEGIN, CURSOR), LOST, SAFE, (False, True), Recovery.RESEND),
-    ((BEGIN, CURSOR, STATEMENT, FETCH), LOST, AT_STAKE, (False, True), Recovery.RAISE_AND_POISON),
-    ((FETCH,), LOST, SAFE, (False, True), Recovery.RAISE_AND_REOPEN),
-    ((COMMIT,), LOST, SAFE, (False, True), Recovery.SUCCEED),
-    ((COMMIT,), (UNSENT,), AT_STAKE, (False, True), Recovery.TRANSACTION_LOST),
-    ((COMMIT,), (MAYBE_SENT,), AT_STAKE, (False, True), Recovery.OUTCOME_UNKNOWN),
-    ((ROLLBACK,), LOST, tuple(Pending), (False, True), Recovery.SUCCEED),
+    (tuple(Operation), (NOT_LOST,), tuple(Pending), EITHER, EITHER, Recovery.RAISE),
+    ((STATEMENT,), LOST, SAFE, (True,), (False,), Recovery.RESEND),
+    ((STATEMENT,), LOST, SAFE, (True,), (True,), Recovery.RAISE_AND_REOPEN),
+    ((STATEMENT,), LOST, SAFE, (False,), EITHER, Recovery.RAISE_AND_REOPEN),
+    ((BEGIN, CURSOR), LOST, SAFE, EITHER, (False,), Recovery.RESEND),
+    ((BEGIN, CURSOR), LOST, SAFE, EITHER, (True,), Recovery.RAISE_AND_REOPEN),
+    ((BEGIN, CURSOR, STATEMENT, FETCH), LOST, AT_STAKE, EITHER, EITHER, Recovery.RAISE_AND_POISON),
+    ((FETCH,), LOST, SAFE, EITHER, EITHER, Recovery.RAISE_AND_REOPEN),
+    ((COMMIT,), LOST, SAFE, EITHER, (False,), Recovery.SUCCEED),
+    ((COMMIT,), LOST, SAFE, EITHER, (True,), Recovery.RAISE_AND_REOPEN),
+    ((COMMIT,), (UNSENT,), AT_STAKE, EITHER, EITHER, Recovery.TRANSACTION_LOST),
+    ((COMMIT,), (MAYBE_SENT,), AT_STAKE, EITHER, EITHER, Recovery.OUTCOME_UNKNOWN),
+    ((ROLLBACK,), LOST, tuple(Pending), EITHER, (False,), Recovery.SUCCEED),
+    ((ROLLBACK,), LOST, tuple(Pending), EITHER, (True,), Recovery.RAISE_AND_REOPEN),
 ]
 CELLS = [(*cell, row[-1]) for row in TABLE for cell in itertools.product(*row[:-1])]
-EVERY_CASE = set(itertools.product(Operation, Verdict, Pending, (False, True)))
+EVERY_CASE = set(itertools.product(Operation, Verdict, Pending, EITHER, EITHER))
 
 
-@pytest.mark.parametrize(("operation", "verdict", "pending", "replay", "expected"), CELLS)
-def test_cell(operation: Operation, verdict: Verdict, pending: Pending, replay: bool, expected: Recovery) -> None:
+@pytest.mark.parametrize("why", ["mortal", "interrupted"])
+@pytest.mark.parametrize(("operation", "verdict", "pending", "replay", "shows", "expected"), CELLS)
+def test_cell(
+    operation: Operation, verdict: Verdict, pending: Pending, replay: bool, shows: bool, why: str, expected: Recovery
+) -> None:
     """X1, design 4: what happens when something fails is what the table says."""
-    assert decide(operation, verdict, pending, replay=replay) is expected
+    assert decide(operation, verdict, pending, replay=replay, **{why: shows}) is expected
 
 
 def test_the_table_is_whole() -> None:
@@ -46,12 +55,12 @@ def test_the_table_is_whole() -> None:
 
 
 @pytest.mark.parametrize("case", sorted(EVERY_CASE, key=str))
-def test_work_is_never_dropped_in_silence(case: tuple[Operation, Verdict, Pending, bool]) -> None:
+def test_work_is_never_dropped_in_silence(case: tuple[Operation, Verdict, Pending, bool, bool]) -> None:
     """X1: no loss with uncommitted work is answered by going on, but for the caller's own rollback."""
-    operation, verdict, pending, replay = case
+    operation, verdict, pending, replay, shows = case
     if verdict is NOT_LOST or pending not in AT_STAKE or operation is ROLLBACK:
         return
-    outcome = decide(operation, verdict, pending, replay=replay)
+    outcome = decide(operation, verdict, pending, replay=replay, interrupted=shows)
     assert outcome not in (Recovery.RESEND, Recovery.SUCCEED, Recovery.RAISE, Recovery.RAISE_AND_REOPEN)
 
 
