@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-__all__ = ["error_class", "failure_classes", "module_of_connection", "module_of_creator"]
+__all__ = ["error_class", "error_class_beside", "failure_classes", "module_of_connection", "module_of_creator"]
 
 _FAILURES = ("OperationalError", "InterfaceError", "InternalError")
 
@@ -44,6 +44,16 @@ def error_class(connection: object, name: str) -> type[Exception] | None:
     connection_type: Any = type(connection)
     found = _error_class(connection_type, name)
     return found if found is not None and issubclass(found, Exception) else None
+
+
+def error_class_beside(error: BaseException, name: str) -> type[Exception] | None:
+    """Return the class of errors of that name from the driver that raised an error; None where there is none."""
+    for base in type(error).__mro__:
+        for module in _modules_above(base.__module__):
+            found: Any = getattr(module, name, None) if _is_driver(module) else None
+            if isinstance(found, type) and issubclass(found, Exception):
+                return found
+    return None
 
 
 @cache

@@ -7,6 +7,7 @@ one notice because it asks for attention from then on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
@@ -14,9 +15,11 @@ from weakref import WeakSet
 from attrs import frozen
 
 from persistentdb._discovery import error_class
+from persistentdb._gate import Gate
 from persistentdb._opening import close_quietly, logger
 from persistentdb._recovery import Operation, Pending
 from persistentdb._statements import Effect, changes_schema, effect_of
+from persistentdb._watchdog import bounded
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
 from persistentdb.exceptions import PersistentDBError
@@ -38,7 +41,7 @@ class Terms:
     """What was agreed with `PersistentDB`'s constructor, the same for all connections of one database.
 
     Attributes:
-        open: Opens and prepares a connection of the driver.
+        gate: Opens and prepares connections of the driver, and spreads the word of a loss.
         ping: When and how a connection is checked.
         failures: Which errors mean a loss.
         replay: What is sent again after a loss.
@@ -46,7 +49,7 @@ class Terms:
         closeable: Whether `close()` closes.
     """
 
-    open: Callable[[], Any]
+    gate: Gate
     ping: PingStrategy[Any]
     failures: FailureClassifier
     replay: ReplayPolicy
@@ -74,9 +77,12 @@ class Link:
         readable: Whether there is something to read from the socket; None where there is none to look at.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
+        generation: How many losses the gate knew of when this was opened.
+        doubted: Another connection, no younger than this, was lost meanwhile: look before the next use.
     """
 
     __slots__ = (
+        "__weakref__",
         "_asks_again",
         "_closed",
         "_due",
@@ -91,7 +97,9 @@ class Link:
         "connection",
         "cursor_class",
         "cursor_type",
+        "doubted",
         "drivers_begin",
+        "generation",
         "gone",
         "mortal",
         "open_cursors",
@@ -124,9 +132,12 @@ class Link:
     mortal: bool
     readable: Callable[[], object] | None
     proven_at: float
+    generation: int
+    doubted: bool
 
     def __init__(self, terms: Terms) -> None:
-        connection = terms.open()
+        self.generation = terms.gate.generation
+        connection = terms.gate.open()
         try:
             self._meet(connection, terms)
         except BaseException:
@@ -142,7 +153,7 @@ class Link:
         self.usage = self._settled_usage = self.running = 0
         self.pending = NOTHING
         self._effect: Effect | None = None
-        self.gone = self.ordered = self.by_sql = self.prepared = self._closed = False
+        self.gone = self.ordered = self.doubted = self.by_sql = self.prepared = self._closed = False
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
         self.proven_at = monotonic()
         self.mortal = profile.dies_with_connection(connection)
@@ -159,6 +170,7 @@ class Link:
         self._due = self._ask_strategy()
         self._window = terms.ping.window if isinstance(terms.ping, MaskPing) else 0.0
         self.refresh()
+        terms.gate.joined(self)
 
     def _ask_strategy(self) -> int:
         """Return the mask of the events at which the ping strategy wants to check."""
@@ -176,7 +188,7 @@ class Link:
             self.watch_cursor = due & _CURSOR != 0
             self.watch_request = due & _REQUEST != 0
         # Last, so that an order that came in the middle of this is not overlooked.
-        if self.gone or self.ordered or self.poison is not None:
+        if self.gone or self.ordered or self.doubted or self.poison is not None:
             self.watch = self.watch_cursor = self.watch_request = True
 
     def escaped(self) -> None:
@@ -197,6 +209,16 @@ class Link:
         """Ask the owner, from another thread, to give the connection up at the next safe moment."""
         self.ordered = True
         self.watch = self.watch_cursor = self.watch_request = True
+
+    def doubt(self) -> None:
+        """Ask the owner, from another thread, to look before the next use whether the connection still lives."""
+        self.doubted = True
+        self.watch = self.watch_cursor = self.watch_request = True
+
+    def tell_others(self) -> None:
+        """This was lost, so the server may be gone: the connections of other threads are looked at."""
+        if not self._in_process:
+            self._terms.gate.lost(self)
 
     # What hangs on the connection
 
@@ -323,6 +345,7 @@ class Link:
         return not (
             self.gone
             or self.ordered
+            or self.doubted
             or self.readable is None
             or self.profile.is_closed(self.connection)
             or (self._recycles and self.usage >= self._terms.maxusage)
@@ -345,7 +368,13 @@ class Link:
             return False
         if self._recycles and self.pending is NOTHING and self.usage >= self._terms.maxusage:
             return True
-        return not self.looks_alive() or not self._answers(event)
+        doubted, self.doubted = self.doubted, False  # first: a doubt that comes meanwhile stands
+        if not (self.looks_alive() and self._answers(event, doubted=doubted)):
+            self.tell_others()
+            return True
+        if doubted:
+            self.refresh()
+        return False
 
     def looks_dead(self) -> bool:
         """Look at the socket, if there is one, just before work is committed: found dead now, it is surely not."""
@@ -358,29 +387,35 @@ class Link:
         if self.readable is None or not self.readable():
             return True
         try:
-            return self.profile.survives(self.connection)
+            with self._in_time():
+                return self.profile.survives(self.connection)
+        except OSError:
+            return False  # no socket left to look at
         except BaseException:
             self.lose(None)  # interrupted in the middle of an exchange
             raise
 
-    def _answers(self, event: Ping | None) -> bool:
+    def _answers(self, event: Ping | None, *, doubted: bool) -> bool:
         ping = self._terms.ping
         # begin() has only the ping where there is no socket to look at.
         due = self._due & int(event) if event is not None else self.readable is None and self._due
+        if doubted:
+            due = self._due  # whatever the event, but not for those who want no ping at all
         if not due or self.pending is not NOTHING:
             return True
         window = ping.window if isinstance(ping, MaskPing) and self.readable is not None else 0
-        if window and monotonic() - self.proven_at < window:
+        if window and not doubted and monotonic() - self.proven_at < window:
             return True
         return self._ask(ping)
 
     def _ask(self, ping: PingStrategy[Any]) -> bool:
         errors = error_class(self.connection, "Error") or Exception
         try:
-            alive = ping.alive(self.connection)
-            own = isinstance(ping, MaskPing) and ping.check is None
-            if not own and alive and self.profile.autocommit(self.connection) is not True:
-                self.connection.rollback()  # a check of the user's may have opened a transaction
+            with self._in_time():
+                alive = ping.alive(self.connection)
+                own = isinstance(ping, MaskPing) and ping.check is None
+                if not own and alive and self.profile.autocommit(self.connection) is not True:
+                    self.connection.rollback()  # a check of the user's may have opened a transaction
         except (errors, OSError):
             return False
         except BaseException:
@@ -388,6 +423,13 @@ class Link:
             raise
         self.proven_at = monotonic()
         return alive
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """A round trip in here is ended when it takes longer than the ping strategy allows, where there is a socket."""
+        ping, fileno = self._terms.ping, self.profile.fileno
+        if fileno is None or not isinstance(ping, MaskPing) or ping.timeout is None:
+            return nullcontext()
+        return bounded(fileno(self.connection), ping.timeout)
 
     def _is_busy(self, cursor: object) -> bool:
         """Whether somebody is still to read rows that a replacement or a round trip would cut short."""

@@ -60,6 +60,7 @@ def refuse_lost(link: Link) -> None:
         TransactionLost: It is dead.
     """
     if link.pending >= Pending.WORK and link.looks_dead():
+        link.tell_others()
         lose(link, Recovery.TRANSACTION_LOST, None)
 
 

@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["CommitOutcomeUnknown", "NotSupportedError", "PersistentDBError", "TransactionLost"]
+__all__ = ["CommitOutcomeUnknown", "NotSupportedError", "PersistentDBError", "ServerUnavailable", "TransactionLost"]
 
 
 class PersistentDBError(Exception):
@@ -30,6 +30,13 @@ class CommitOutcomeUnknown(PersistentDBError):
 
     Running it again could do it twice. It is raised again until `rollback()` has acknowledged it; look in the database
     what came of the work before it is repeated.
+    """
+
+
+class ServerUnavailable(PersistentDBError):
+    """Raised when no connection can be had: the server is away, and it is not yet time to try again.
+
+    Nothing was sent, so nothing is lost by trying later. Its cause is the error of the last attempt to connect.
     """
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import define, evolve, field
 
 from persistentdb._factory import steady_connection
+from persistentdb._gate import Gate
 from persistentdb._keeping import kept_for_this_thread
 from persistentdb._lease import Lease
 from persistentdb._link import Terms
@@ -19,6 +20,7 @@ from persistentdb.dbapi import Connection, ConnectionProvider
 from persistentdb.exceptions import PersistentDBError, described
 from persistentdb.failures import FailureClassifier, Failures, as_failures
 from persistentdb.locality import PerThread, ThreadLocality, ThreadLocals, as_locality
+from persistentdb.outage import Outage, as_outage
 from persistentdb.ping import Pings, PingStrategy, as_ping
 from persistentdb.replay import ProvenReplay, ReplayPolicy
 from persistentdb.session import SessionSetup, Setups, as_setup
@@ -106,6 +108,7 @@ class PersistentDB(Generic[ConnT_co]):
         threadlocal: A class for thread-local data, or a `ThreadLocality`. The default works in every environment.
         *args: Passed to the creator.
         replay: Whether a statement is sent again after a loss; default: `ProvenReplay()`.
+        outage: What callers do while the server is away; default: `Outage()`.
         **kwargs: Passed to the creator.
 
     Raises:
@@ -122,6 +125,7 @@ class PersistentDB(Generic[ConnT_co]):
     closeable: bool = field(converter=as_closeable)
     threadlocal: ThreadLocality = field(converter=as_locality)
     replay: ReplayPolicy = field(converter=as_replay)
+    outage: Outage = field(converter=as_outage)
     _terms: Terms = field(init=False, repr=False)
     _slot: _Slot = field(init=False, repr=False, factory=_Slot)
     _steadies: weakref.WeakSet[SteadyConnection[Any]] = field(
@@ -142,6 +146,7 @@ class PersistentDB(Generic[ConnT_co]):
             closeable: bool,
             threadlocal: ThreadLocals,
             replay: ReplayPolicy | None,
+            outage: Outage | None,
         ) -> None: ...
 
     def __init__(
@@ -155,11 +160,13 @@ class PersistentDB(Generic[ConnT_co]):
         threadlocal: ThreadLocals = None,
         *args: Any,
         replay: ReplayPolicy | None = None,
+        outage: Outage | None = None,
         **kwargs: Any,
     ) -> None:
         opener = Opener(connect_function(creator), args, kwargs, as_setup(setsession))
-        self.__attrs_init__(opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay)
-        self._terms = Terms(opener, self.ping, self.failures, self.replay, self.maxusage, self.closeable)
+        self.__attrs_init__(opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay, outage)
+        gate = Gate(opener, self.outage)
+        self._terms = Terms(gate, self.ping, self.failures, self.replay, self.maxusage, self.closeable)
 
     @classmethod
     def from_creator(
@@ -174,6 +181,7 @@ class PersistentDB(Generic[ConnT_co]):
         closeable: bool = False,
         threadlocal: ThreadLocals = None,
         replay: ReplayPolicy | None = None,
+        outage: Outage | None = None,
     ) -> PersistentDB[ConnT]:
         """Return a `PersistentDB` by the strict door: nothing is passed through, a misspelt option is a type error.
 
@@ -186,8 +194,11 @@ class PersistentDB(Generic[ConnT_co]):
             closeable: See the class.
             threadlocal: See the class.
             replay: See the class.
+            outage: See the class.
         """
-        return PersistentDB(creator, maxusage, setsession, failures, ping, closeable, threadlocal, replay=replay)
+        return PersistentDB(
+            creator, maxusage, setsession, failures, ping, closeable, threadlocal, replay=replay, outage=outage
+        )
 
     def connection(self, shareable: bool = True) -> SteadyConnection[ConnT_co]:  # noqa: ARG002
         """Return the calling thread's own connection, the same at each call.

@@ -12,10 +12,13 @@ from persistentdb.dbapi import Connection
 from persistentdb.drivers import profile_of
 from persistentdb.exceptions import described
 
-__all__ = ["WINDOW", "MaskPing", "Ping", "PingStrategy", "Pings", "as_ping"]
+__all__ = ["TIMEOUT", "WINDOW", "MaskPing", "Ping", "PingStrategy", "Pings", "as_ping"]
 
 WINDOW = 0.5
 """Seconds for which a proof of life counts (HikariCP's default); a socket is looked at within them, too."""
+
+TIMEOUT = 5.0
+"""Seconds that a server has to answer a ping."""
 
 
 class Ping(IntFlag):
@@ -70,11 +73,14 @@ class MaskPing(PingStrategy[ConnT]):
             the driver's own ping.
         window: Seconds for which the last proof of life stands in for a check where the socket can be looked at;
             0 checks every time.
+        timeout: Seconds after which a check without an answer is given up, and the connection with it; only where
+            the socket is known. None: when the driver gives up.
     """
 
     mask: int
     check: str | Callable[[ConnT], object] | None = field(default=None, repr=False)
     window: float = WINDOW
+    timeout: float | None = TIMEOUT
 
     def due(self, event: Ping, /) -> bool:
         """Whether the mask has this event's bit."""

@@ -378,7 +378,10 @@ class SteadyConnection(Generic[ConnT_co]):
         recovery = decide(operation, verdict, pending, replay=replay, mortal=link.mortal, interrupted=interrupted)
         if recovery is Recovery.RAISE:
             link.forget_effect()
-        elif recovery is Recovery.RESEND:
+            return recovery
+        if not interrupted:
+            link.tell_others()
+        if recovery is Recovery.RESEND:
             self._reopen_after(error)
         else:
             lose(link, recovery, error)

@@ -28,10 +28,10 @@ PACKAGE = ROOT / "persistentdb"
 
 # From the ground up; an import goes to a lower row, or sideways in its own row where that makes no circle.
 STOREYS = [
-    ["dbapi", "_recovery", "_statements", "_discovery", "exceptions"],
+    ["dbapi", "_recovery", "_statements", "_discovery", "exceptions", "backoff"],
     ["drivers"],  # every file in it
-    ["ping", "failures", "session", "locality", "replay", "_thread_exit", "_keeping"],
-    ["_link", "_opening", "_lease"],
+    ["ping", "failures", "session", "locality", "replay", "outage", "_watchdog", "_thread_exit", "_keeping"],
+    ["_link", "_opening", "_lease", "_gate"],
     ["_forwarding", "_projections", "_transactions", "_losses"],
     ["cursor"],
     ["steady"],

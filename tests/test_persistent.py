@@ -14,12 +14,12 @@ import time
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import fake
 import pytest
 
-from persistentdb import MaskPing, NotSupportedError, PersistentDB, PersistentDBError, ProvenReplay
+from persistentdb import Backoff, MaskPing, NotSupportedError, Outage, PersistentDB, PersistentDBError, ProvenReplay
 from persistentdb.locality import PerThread
 from persistentdb.session import SQLSetup
+from persistentdb.testing import fake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -412,7 +412,7 @@ def test_a_creator_that_raises(error: BaseException, server: fake.Server) -> Non
             raise errors.pop()
         return server.connect()
 
-    with PersistentDB(sometimes) as persist:
+    with PersistentDB(sometimes, outage=Outage(backoff=Backoff(first=0))) as persist:
         for asked in (persist.connection, persist.steady_connection):
             with pytest.raises(type(error)) as caught:
                 asked()

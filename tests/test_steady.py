@@ -7,21 +7,23 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fake
 import pytest
 
 from persistentdb import (
+    Backoff,
     CommitOutcomeUnknown,
     InheritedReplay,
     MaskPing,
     NoReplay,
     NotSupportedError,
+    Outage,
     PersistentDB,
     PersistentDBError,
     Ping,
     TransactionLost,
     Verdict,
 )
+from persistentdb.testing import fake
 
 
 @pytest.fixture
@@ -206,7 +208,7 @@ def test_rows_are_never_cut_short_in_silence(server: fake.Server, open_db: Calla
 
 def test_a_reopening_that_fails_is_told(server: fake.Server, open_db: Callable[..., Any]) -> None:
     """C5: while the server is away the creator's error is raised; later the connection works again."""
-    db = open_db(ping=0).connection()
+    db = open_db(ping=0, outage=Outage(backoff=Backoff(first=0))).connection()
     server.kill()
     server.refuse = True
     for _ in range(2):
