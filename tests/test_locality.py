@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import fake
 import pytest
 
 from persistentdb import PersistentDB, PersistentDBError, ThreadLocality, _keeping
 from persistentdb.locality import LocalClass, PerThread, as_locality
+from persistentdb.testing import fake
 
 
 class OwnLocal(threading.local):
