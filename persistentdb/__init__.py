@@ -4,6 +4,8 @@ from persistentdb._recovery import Verdict
 from persistentdb.backoff import Backoff
 from persistentdb.cursor import SteadyCursor
 from persistentdb.dbapi import Connection, ConnectionProvider, Cursor, Module
+from persistentdb.drivers.rules import Explanation, Rule
+from persistentdb.drivers.wrong_node import WRONG_NODE
 from persistentdb.exceptions import (
     CommitOutcomeUnknown,
     NotSupportedError,
@@ -11,21 +13,26 @@ from persistentdb.exceptions import (
     ServerUnavailable,
     TransactionLost,
 )
-from persistentdb.failures import FailureClassifier
+from persistentdb.failures import FailureClasses, FailureClassifier, explain
 from persistentdb.locality import ThreadLocality
 from persistentdb.outage import Outage
+from persistentdb.outcome import OutcomeResolver, PostgresOutcome
 from persistentdb.persistent import PersistentDB
 from persistentdb.ping import MaskPing, Ping, PingStrategy
 from persistentdb.replay import InheritedReplay, Loss, NoReplay, ProvenReplay, ReplayPolicy
+from persistentdb.rerun import Rerun
 from persistentdb.session import SessionSetup
 from persistentdb.steady import SteadyConnection
 
 __all__ = [
+    "WRONG_NODE",
     "Backoff",
     "CommitOutcomeUnknown",
     "Connection",
     "ConnectionProvider",
     "Cursor",
+    "Explanation",
+    "FailureClasses",
     "FailureClassifier",
     "InheritedReplay",
     "Loss",
@@ -34,12 +41,16 @@ __all__ = [
     "NoReplay",
     "NotSupportedError",
     "Outage",
+    "OutcomeResolver",
     "PersistentDB",
     "PersistentDBError",
     "Ping",
     "PingStrategy",
+    "PostgresOutcome",
     "ProvenReplay",
     "ReplayPolicy",
+    "Rerun",
+    "Rule",
     "ServerUnavailable",
     "SessionSetup",
     "SteadyConnection",
@@ -47,6 +58,7 @@ __all__ = [
     "ThreadLocality",
     "TransactionLost",
     "Verdict",
+    "explain",
 ]
 
 __version__ = "0.1.0"

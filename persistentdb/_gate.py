@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
-from persistentdb._discovery import error_class, error_class_beside
+from persistentdb._discovery import error_class, error_class_beside, module_of_creator
+from persistentdb._opening import close_quietly
 from persistentdb.exceptions import ServerUnavailable, in_drivers_stead
 from persistentdb.outage import Outage, means_away
 
@@ -44,13 +45,16 @@ class Gate:
     def __init__(self, opener: Callable[[], Any], outage: Outage) -> None:
         self._opener = opener
         self._outage = outage
-        self.generation = 0
+        self.generation: int = 0
         self._opened: WeakSet[_Opened] = WeakSet()
+        self._opening: dict[object, int] = {}
+        """The attempts that are under way, and in which phase each began."""
+        self._phase = 0
+        """Counts all failures so far: one that began before the last of them is old news."""
         self._failures = 0
         self._next_attempt = 0.0
-        self._opening = 0
         self._error: BaseException | None = None
-        self._stands_for: type[Exception] | None = None
+        self._stands_for = _operational_error(module_of_creator(getattr(opener, "connect", opener)))
         self._changed = threading.Condition()
 
     def open(self) -> Any:
@@ -62,21 +66,29 @@ class Gate:
         """
         began = self._outage.clock()
         while True:
-            failures = self._enter(began)
             try:
-                connection = self._opener()
-            except BaseException as error:
-                self._failed(error, failures)
+                return self._open_in_turn(began)
+            except Exception as error:  # noqa: PERF203  an attempt to connect costs a thousand times more
                 if not means_away(error) or self._outage.clock() - began >= self._outage.give_up_after:
                     raise
-            else:
-                self._succeeded()
-                return connection
+
+    def _open_in_turn(self, began: float) -> Any:
+        attempt, connection = object(), None
+        try:
+            self._enter(attempt, began)
+            connection = self._opener()
+            self._over(attempt, None)
+            return connection  # noqa: TRY300  an interrupt may come before it, too
+        except BaseException as error:
+            self._over(attempt, error)  # once more, if need be: what is over already stays as it is
+            if connection is not None:
+                close_quietly(connection)
+            raise
 
     def joined(self, link: _Opened) -> None:
         """Have a connection that is in use now hear of the losses of others."""
         with self._changed:
-            self._stands_for = error_class(link.connection, "OperationalError")
+            self._stands_for = error_class(link.connection, "OperationalError") or self._stands_for
             self._opened.add(link)
             if link.generation != self.generation:
                 link.doubt()
@@ -87,27 +99,27 @@ class Gate:
             if link.generation != self.generation:
                 return  # they were told of it
             self.generation += 1
-            for other in self._opened:
-                if other is not link:
-                    other.doubt()
+            for one in self._opened:  # the lost one as well: it is not used any more
+                one.doubt()
 
     def renewed_after_fork(self) -> Self:
         """Forget, in a forked child, what threads of the parent were doing; the server may still be away."""
         self._changed = threading.Condition()
-        self._opening = 0
+        self._opening = {}
+        self._opened = WeakSet()  # all of them are the parent's
         return self
 
     # Who is let in
 
-    def _enter(self, began: float) -> int:
-        """Wait to be let in; return how many attempts had failed by then."""
+    def _enter(self, attempt: object, began: float) -> None:
+        """Wait to be let in."""
         with self._changed:
             while True:
                 now = self._outage.clock()
                 pause = self._pause(now)
                 if pause is None:
-                    self._opening += 1
-                    return self._failures
+                    self._opening[attempt] = self._phase
+                    return
                 left = began + self._patience() - now
                 if left <= 0:
                     raise self._refusal(now) from self._error
@@ -118,7 +130,7 @@ class Gate:
         if self._failures and now < self._next_attempt:
             return self._next_attempt - now
         limit = 1 if self._failures else self._outage.simultaneous
-        return None if self._opening < limit else float(threading.TIMEOUT_MAX)
+        return None if len(self._opening) < limit else float(threading.TIMEOUT_MAX)
 
     def _patience(self) -> float:
         give_up_after = self._outage.give_up_after
@@ -127,7 +139,7 @@ class Gate:
     def _refusal(self, now: float) -> ServerUnavailable:
         if self._error is None:
             text = (
-                f"no connection could be opened within {self._patience():g} s: {self._opening} other threads are "
+                f"no connection could be opened within {self._patience():g} s: {len(self._opening)} other threads are "
                 "still waiting for theirs; the server may be overloaded, or gone without a word"
             )
         else:
@@ -141,20 +153,31 @@ class Gate:
 
     # What became of it
 
-    def _failed(self, error: BaseException, failures: int) -> None:
-        """Note a failed attempt; of several that began together only the first counts."""
+    def _over(self, attempt: object, error: BaseException | None) -> None:
+        """Give the turn back, and note what the attempt tells of the server; of one that is over already, nothing."""
         with self._changed:
-            self._opening -= 1
-            if means_away(error) and failures == self._failures:
-                self._failures += 1
-                self._next_attempt = self._outage.clock() + self._outage.backoff.pause(self._failures)
-                self._error = error
-                self._stands_for = self._stands_for or error_class_beside(error, "OperationalError")
-            self._changed.notify_all()
+            phase = self._opening.pop(attempt, None)
+            if phase is None:
+                return
+            self._changed.notify_all()  # they go on when the lock is free
+            if error is None:
+                self._note_success()
+            elif phase == self._phase and means_away(error):
+                self._note_failure(error)
 
-    def _succeeded(self) -> None:
-        with self._changed:
-            self._opening -= 1
-            self._failures = 0
-            self._error = None  # its traceback holds on to the frames of whoever met it
-            self._changed.notify_all()
+    def _note_failure(self, error: BaseException) -> None:
+        """Of several that began in one phase only the first comes here: the others tell nothing new."""
+        self._phase += 1
+        self._failures += 1
+        self._error = error
+        self._stands_for = self._stands_for or error_class_beside(error, "OperationalError")
+        self._next_attempt = self._outage.clock() + self._outage.backoff.pause(self._failures)
+
+    def _note_success(self) -> None:
+        self._failures = 0
+        self._error = None  # its traceback holds on to the frames of whoever met it
+
+
+def _operational_error(module: object) -> type[Exception] | None:
+    found: Any = getattr(module, "OperationalError", None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None

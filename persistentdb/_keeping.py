@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from persistentdb._fork import in_child
 from persistentdb._thread_exit import at_thread_exit
 
 __all__ = ["Keepsake", "Kept", "kept_for_this_thread"]
@@ -107,3 +108,13 @@ def _is_foreign_thread() -> bool:
         # Before 3.13 the thread that first imports `threading` is taken for the main thread.
         return sys.platform == "linux" and threading.get_native_id() != os.getpid()
     return thread is None or isinstance(thread, threading._DummyThread)
+
+
+def _keep_only_own() -> None:
+    """Other threads do not exist in a child, but new ones may get their identifiers."""
+    own = threading.get_ident()
+    for identifier in [one for one in _foreign if one != own]:
+        del _foreign[identifier]
+
+
+in_child(_keep_only_own)

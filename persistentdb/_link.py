@@ -6,24 +6,25 @@ one notice because it asks for attention from then on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
 from attrs import frozen
 
-from persistentdb._discovery import error_class
+from persistentdb._fork import make_way, watch_fork
 from persistentdb._gate import Gate
+from persistentdb._inherited import abandon, refuse_inherited
 from persistentdb._opening import close_quietly, logger
 from persistentdb._recovery import Operation, Pending
-from persistentdb._statements import Effect, changes_schema, effect_of
-from persistentdb._watchdog import bounded
+from persistentdb._statements import Effect, changes_schema, effect_of, may_commit
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
 from persistentdb.exceptions import PersistentDBError
 from persistentdb.failures import FailureClassifier
+from persistentdb.outcome import OutcomeResolver
 from persistentdb.ping import MaskPing, Ping, PingStrategy
 from persistentdb.replay import ReplayPolicy
 
@@ -47,6 +48,7 @@ class Terms:
         replay: What is sent again after a loss.
         maxusage: Uses after which a connection is replaced; 0 is unlimited.
         closeable: Whether `close()` closes.
+        outcome: Finds out what became of a commit, if anything does.
     """
 
     gate: Gate
@@ -55,6 +57,7 @@ class Terms:
     replay: ReplayPolicy
     maxusage: int
     closeable: bool
+    outcome: OutcomeResolver[Any] | None
 
 
 class Link:
@@ -64,11 +67,13 @@ class Link:
         connection: The driver's connection.
         drivers_begin: Its own `begin`, None where it has none.
         profile: What is known of the driver.
+        terms: What was agreed with the constructor.
         usage: How many statements were sent.
         watch, watch_cursor, watch_request: Whether a statement, a new cursor, a request for the connection needs
             attention first. This is all that the hot path looks at; `refresh()` folds everything else into it.
         pending: What hangs on the connection, as far as it is tracked.
         gone: Lost, suspect, replaced or closed: never used again.
+        inherited: What the poison tells of was not lost: it is the parent process's, which goes on with it.
         ordered: Another thread wants the connection to be given up; only its owner acts on it.
         poison: The error to raise until the lost transaction is ended, with the driver's error that lost it.
         by_sql: The transaction was opened by a statement in autocommit, and is ended by one.
@@ -77,7 +82,9 @@ class Link:
         readable: Whether there is something to read from the socket; None where there is none to look at.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
-        generation: How many losses the gate knew of when this was opened.
+        generation: How many losses the gate knew of when this was opened, or last found alive in spite of a doubt.
+        mark: What the resolver of commits recognises the transaction by; None where there is none.
+        whole: Nothing of the transaction was ended on the way, since `keep_whole()` asked to watch for it.
         doubted: Another connection, no younger than this, was lost meanwhile: look before the next use.
     """
 
@@ -88,9 +95,9 @@ class Link:
         "_due",
         "_effect",
         "_in_process",
+        "_process",
         "_recycles",
         "_settled_usage",
-        "_terms",
         "_tracks",
         "_window",
         "by_sql",
@@ -101,6 +108,8 @@ class Link:
         "drivers_begin",
         "generation",
         "gone",
+        "inherited",
+        "mark",
         "mortal",
         "open_cursors",
         "ordered",
@@ -111,20 +120,24 @@ class Link:
         "proven_at",
         "readable",
         "running",
+        "terms",
         "usage",
         "watch",
         "watch_cursor",
         "watch_request",
+        "whole",
     )
 
     connection: Any
     profile: DriverProfile
+    terms: Terms
     usage: int
     watch: bool
     watch_cursor: bool
     watch_request: bool
     pending: Pending
     gone: bool
+    inherited: bool
     ordered: bool
     by_sql: bool
     prepared: bool
@@ -134,9 +147,13 @@ class Link:
     proven_at: float
     generation: int
     doubted: bool
+    whole: bool
 
     def __init__(self, terms: Terms) -> None:
         self.generation = terms.gate.generation
+        self._process = os.getpid()
+        self._closed = True  # until there is something to close
+        make_way()
         connection = terms.gate.open()
         try:
             self._meet(connection, terms)
@@ -149,18 +166,20 @@ class Link:
         self.connection = connection
         self.drivers_begin: Callable[..., Any] | None = getattr(connection, "begin", None)
         self.profile = profile = profile_of(connection)
-        self._terms = terms
+        self.terms = terms
         self.usage = self._settled_usage = self.running = 0
         self.pending = NOTHING
         self._effect: Effect | None = None
-        self.gone = self.ordered = self.doubted = self.by_sql = self.prepared = self._closed = False
+        self.gone = self.ordered = self.doubted = self.by_sql = self.prepared = self.inherited = False
+        self.mark: object = None
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
         self.proven_at = monotonic()
         self.mortal = profile.dies_with_connection(connection)
+        refuse_inherited(self)
         self.readable = None if profile.fileno is None else look_at(profile.fileno(connection))
         # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
         self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
-        self._in_process = profile.fileno is None and profile is not UNKNOWN
+        self._in_process = profile.in_process
         self._recycles = terms.maxusage > 0 and not self.mortal
         self.cursor_type: type | None = None
         self.cursor_class: Any = None
@@ -171,12 +190,14 @@ class Link:
         self._window = terms.ping.window if isinstance(terms.ping, MaskPing) else 0.0
         self.refresh()
         terms.gate.joined(self)
+        self._closed = False
+        watch_fork(self)
 
     def _ask_strategy(self) -> int:
         """Return the mask of the events at which the ping strategy wants to check."""
-        if self._in_process and isinstance(self._terms.ping, MaskPing) and self._terms.ping.check is None:
+        if self._in_process and isinstance(self.terms.ping, MaskPing) and self.terms.ping.check is None:
             return 0  # every call proves the life of a database in this process; only the user's own check is asked
-        return sum(int(event) for event in (Ping.REQUEST, Ping.CURSOR, Ping.EXECUTE) if self._terms.ping.due(event))
+        return sum(int(event) for event in (Ping.REQUEST, Ping.CURSOR, Ping.EXECUTE) if self.terms.ping.due(event))
 
     def refresh(self) -> None:
         """Fold everything that may ask for attention into the three attributes of the hot path."""
@@ -218,7 +239,7 @@ class Link:
     def tell_others(self) -> None:
         """This was lost, so the server may be gone: the connections of other threads are looked at."""
         if not self._in_process:
-            self._terms.gate.lost(self)
+            self.terms.gate.lost(self)
 
     # What hangs on the connection
 
@@ -278,6 +299,8 @@ class Link:
                 effect = Effect.ENDS
         if effect is Effect.WORK and self.profile.committing and changes_schema(operation):
             effect = Effect.ENDS
+        if self.pending is EXPLICIT and (effect is Effect.ENDS or may_commit(operation, self.profile.committing)):
+            self.whole = False
         self._effect = effect
 
     def forget_effect(self) -> None:
@@ -306,12 +329,17 @@ class Link:
         self.pending = EXPLICIT
         self.watch = self.watch_cursor = self.watch_request = self.ordered
 
+    def keep_whole(self) -> None:
+        """Watch, until the transaction ends, whether a statement ends it, or a part of it."""
+        self.whole = self.watch = True
+
     def ended(self) -> None:
         """The transaction is over, in whatever way."""
         self._settled_usage = self.usage
+        self.whole = False
         if self.pending is NOTHING and not self.watch:
             return  # a driver that does the tracking, and no begin(): nothing else has changed
-        self._effect = self.poison = None
+        self._effect = self.poison = self.mark = None
         self.pending = NOTHING
         self.by_sql = self.prepared = False
         if not self._in_process:
@@ -338,112 +366,7 @@ class Link:
             self.pending = NOTHING
         self.refresh()
 
-    # Whether it is fit for use
-
-    def is_calm(self, event: Ping | None) -> bool:
-        """Whether nothing at all speaks for a replacement: the short way past `spent()`, which it never contradicts."""
-        return not (
-            self.gone
-            or self.ordered
-            or self.doubted
-            or self.readable is None
-            or self.profile.is_closed(self.connection)
-            or (self._recycles and self.usage >= self._terms.maxusage)
-            or self.readable()
-            or (event is not None and self._due & int(event) and monotonic() - self.proven_at >= self._window)
-        )
-
-    def spent(self, event: Ping | None, cursor: object = None) -> bool:
-        """Whether the connection has to be replaced before it is used; never asked while work hangs on it.
-
-        Args:
-            event: The event for which the ping strategy is asked; None: a transaction is about to begin.
-            cursor: The driver's cursor that is about to be used: what it has still to fetch is given up anyway.
-        """
-        if self.running:
-            return False  # a generator's statements come in the middle of the executemany() that reads it
-        if self.gone or self.ordered or self.profile.is_closed(self.connection):
-            return True
-        if self._is_busy(cursor):
-            return False
-        if self._recycles and self.pending is NOTHING and self.usage >= self._terms.maxusage:
-            return True
-        doubted, self.doubted = self.doubted, False  # first: a doubt that comes meanwhile stands
-        if not (self.looks_alive() and self._answers(event, doubted=doubted)):
-            self.tell_others()
-            return True
-        if doubted:
-            self.refresh()
-        return False
-
-    def looks_dead(self) -> bool:
-        """Look at the socket, if there is one, just before work is committed: found dead now, it is surely not."""
-        return self.readable is not None and not self.looks_alive()
-
-    def looks_alive(self) -> bool:
-        """Look at the socket, without a round trip; True where there is none to look at."""
-        if self.profile.is_closed(self.connection):
-            return False
-        if self.readable is None or not self.readable():
-            return True
-        try:
-            with self._in_time():
-                return self.profile.survives(self.connection)
-        except OSError:
-            return False  # no socket left to look at
-        except BaseException:
-            self.lose(None)  # interrupted in the middle of an exchange
-            raise
-
-    def _answers(self, event: Ping | None, *, doubted: bool) -> bool:
-        ping = self._terms.ping
-        # begin() has only the ping where there is no socket to look at.
-        due = self._due & int(event) if event is not None else self.readable is None and self._due
-        if doubted:
-            due = self._due  # whatever the event, but not for those who want no ping at all
-        if not due or self.pending is not NOTHING:
-            return True
-        window = ping.window if isinstance(ping, MaskPing) and self.readable is not None else 0
-        if window and not doubted and monotonic() - self.proven_at < window:
-            return True
-        return self._ask(ping)
-
-    def _ask(self, ping: PingStrategy[Any]) -> bool:
-        errors = error_class(self.connection, "Error") or Exception
-        try:
-            with self._in_time():
-                alive = ping.alive(self.connection)
-                own = isinstance(ping, MaskPing) and ping.check is None
-                if not own and alive and self.profile.autocommit(self.connection) is not True:
-                    self.connection.rollback()  # a check of the user's may have opened a transaction
-        except (errors, OSError):
-            return False
-        except BaseException:
-            self.lose(None)  # interrupted in the middle of an exchange
-            raise
-        self.proven_at = monotonic()
-        return alive
-
-    def _in_time(self) -> AbstractContextManager[None]:
-        """A round trip in here is ended when it takes longer than the ping strategy allows, where there is a socket."""
-        ping, fileno = self._terms.ping, self.profile.fileno
-        if fileno is None or not isinstance(ping, MaskPing) or ping.timeout is None:
-            return nullcontext()
-        return bounded(fileno(self.connection), ping.timeout)
-
-    def _is_busy(self, cursor: object) -> bool:
-        """Whether somebody is still to read rows that a replacement or a round trip would cut short."""
-        if self.profile.is_streaming(self.connection):
-            return True
-        if self.open_cursors is None:
-            return False
-        streams = self.profile.cursor_is_streaming
-        return any(
-            other is not cursor
-            and other.description is not None
-            and (streams is None or self._recycles or streams(other._raw))
-            for other in self.open_cursors
-        )
+    # Its end
 
     def close(self) -> None:
         """Close the driver's connection and never use it again; a dead one may refuse, which changes nothing."""
@@ -451,6 +374,7 @@ class Link:
         self._effect = None
         self.pending = NOTHING
         self.refresh()
+        self.abandon()
         if self._closed:
             return
         self._closed = True
@@ -458,3 +382,12 @@ class Link:
         close_quietly(self.connection)
         if self.open_cursors is not None:
             self.open_cursors.clear()
+
+    def abandon(self, getpid: Callable[[], int] = os.getpid) -> None:
+        """In a child process: never use, and never close, what the parent opened (X5)."""
+        if not self._closed and getpid() != self._process:
+            self._closed = True
+            abandon(self)
+
+    # In a child the thread-local data of the parent's other threads is dropped before any function is called there.
+    __del__ = abandon

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from persistentdb._commits import mark
 from persistentdb._discovery import error_class
+from persistentdb._fitness import looks_dead
 from persistentdb._link import Link
 from persistentdb._recovery import NOTES, Pending, Recovery
 from persistentdb.exceptions import (
@@ -31,6 +33,11 @@ _REMINDERS: dict[type[PersistentDBError], str] = {
     ),
 }
 
+_INHERITED = (
+    "persistentdb: the transaction belongs to the parent process, which goes on with it; this is a child, where "
+    "rollback() ends nothing but the child's part. Its work must not be repeated here: it would be done twice"
+)
+
 
 def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
     """Mark a loss; an interrupt and the driver's own errors are the caller's to raise.
@@ -56,12 +63,17 @@ def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
 def refuse_lost(link: Link) -> None:
     """Look at the socket just before work is committed: if it is dead now, the work is certainly not.
 
+    Where commits are resolved, the transaction is marked for it.
+
     Raises:
         TransactionLost: It is dead.
     """
-    if link.pending >= Pending.WORK and link.looks_dead():
+    if link.pending < Pending.WORK:
+        return
+    if looks_dead(link):
         link.tell_others()
         lose(link, Recovery.TRANSACTION_LOST, None)
+    mark(link)
 
 
 def refuse_poisoned(link: Link) -> None:
@@ -73,7 +85,7 @@ def refuse_poisoned(link: Link) -> None:
     """
     if link.poison is not None:
         kind, cause = link.poison
-        raise _error_for(link, kind, _REMINDERS[kind]) from cause
+        raise _error_for(link, kind, _INHERITED if link.inherited else _REMINDERS[kind]) from cause
 
 
 def _error_for(link: Link, kind: type[PersistentDBError], text: str) -> PersistentDBError:

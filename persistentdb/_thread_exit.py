@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from persistentdb._fork import in_child
+
 __all__ = ["at_thread_exit"]
 
 _callbacks: dict[int, list[Callable[[], object]]] = {}
@@ -79,3 +81,15 @@ def _install() -> Callable[[], object] | None:
 
 def _refuse() -> int:
     return errno.EAGAIN
+
+
+def _keep_only_own() -> None:
+    """Other threads do not exist in a child, but new ones may get their identifiers."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    own = threading.get_ident()
+    for identifier in [one for one in _callbacks if one != own]:
+        del _callbacks[identifier]
+
+
+in_child(_keep_only_own)

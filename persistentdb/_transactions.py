@@ -19,13 +19,13 @@ def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         kwargs: For the driver's own `begin`.
 
     Raises:
-        NotSupportedError: The driver has no `begin` that would take arguments, or cursors that do not share it.
+        NotSupportedError: The driver has no `begin` that would take arguments, or none that would start a transaction.
     """
     connection = link.connection
-    if hasattr(connection, "fetchall"):  # duckdb: each cursor is a connection with transactions of its own
+    refusal = link.profile.refuses_begin(connection)
+    if refusal is not None:
         raise NotSupportedError(
-            f"begin() would be of no effect: cursors of {type(connection).__module__}.{type(connection).__qualname__} "
-            "do not share the connection's transaction; send BEGIN and COMMIT through one cursor"
+            f"begin() would be of no effect on {type(connection).__module__}.{type(connection).__qualname__}: {refusal}"
         )
     if link.drivers_begin is not None:
         link.drivers_begin(*args, **kwargs)

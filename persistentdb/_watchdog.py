@@ -20,19 +20,42 @@ def bounded(descriptor: int, seconds: float) -> Generator[None]:
     Args:
         descriptor: The socket's file descriptor.
         seconds: How long the block may take.
+
+    Raises:
+        TimeoutError: The block came to its end, but the link was ended by then.
+        OSError: There is no such descriptor.
     """
     # A duplicate: should the driver close its own meanwhile, the number may be another file's by the time.
     with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as duplicate:
-        timer = threading.Timer(seconds, _end, (duplicate,))
-        timer.daemon = True
-        timer.start()
+        timer = _End(duplicate, seconds)
+        try:
+            timer.start()
+        except RuntimeError:  # no thread is to be had, as in Python 3.12 when the interpreter ends: do without a bound
+            yield
+            return
         try:
             yield
         finally:
             timer.cancel()
             timer.join()
+        if timer.came:
+            raise TimeoutError(f"no answer within {seconds:g} s")
 
 
-def _end(link: socket.socket) -> None:
-    with suppress(OSError):  # it has ended by itself
-        link.shutdown(socket.SHUT_RDWR)
+class _End(threading.Timer):
+    """Ends a link when its time has come.
+
+    Attributes:
+        came: Whether it has.
+    """
+
+    def __init__(self, link: socket.socket, seconds: float) -> None:
+        super().__init__(min(seconds, threading.TIMEOUT_MAX), self._end)
+        self.daemon = True
+        self.came = False
+        self._link = link
+
+    def _end(self) -> None:
+        self.came = True
+        with suppress(OSError):  # it has ended by itself
+            self._link.shutdown(socket.SHUT_RDWR)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
+from attrs.validators import ge, instance_of, is_callable, le
 
-__all__ = ["Backoff", "chance"]
+__all__ = ["REAL", "Backoff", "chance"]
 
-_MAX_EXPONENT = 64
+REAL = (int, float)
 
 
 def chance() -> float:
@@ -32,14 +33,15 @@ class Backoff:
         random: Returns a random number from 0 to 1.
 
     Raises:
+        TypeError: Something is no number, or no function.
         ValueError: A number is out of range.
     """
 
-    first: float = field(default=0.1, validator=validators.ge(0))
-    limit: float = field(default=2.0, validator=validators.ge(0))
-    factor: float = field(default=2.0, validator=validators.ge(1))
-    jitter: float = field(default=0.5, validator=[validators.ge(0), validators.le(1)])
-    random: Callable[[], float] = field(default=chance, repr=False)
+    first: float = field(default=0.1, validator=[instance_of(REAL), ge(0)])
+    limit: float = field(default=2.0, validator=[instance_of(REAL), ge(0)])
+    factor: float = field(default=2.0, validator=[instance_of(REAL), ge(1)])
+    jitter: float = field(default=0.5, validator=[instance_of(REAL), ge(0), le(1)])
+    random: Callable[[], float] = field(default=chance, repr=False, validator=is_callable())
 
     def pause(self, failures: int) -> float:
         """Return how many seconds to wait.
@@ -47,5 +49,8 @@ class Backoff:
         Args:
             failures: How many attempts have failed one after the other, at least 1.
         """
-        full = min(self.limit, self.first * self.factor ** min(failures - 1, _MAX_EXPONENT))
+        try:
+            full = min(self.limit, self.first * float(self.factor) ** (failures - 1))
+        except OverflowError:
+            full = self.limit
         return full * (1 - self.jitter * self.random())

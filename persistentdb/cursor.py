@@ -10,6 +10,7 @@ from persistentdb._forwarding import forwarding_class
 from persistentdb._recovery import Operation, Recovery
 from persistentdb._statements import may_commit
 from persistentdb.dbapi import Cursor
+from persistentdb.exceptions import PersistentDBError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -186,6 +187,8 @@ class SteadyCursor(Generic[CurT_co]):
         if link.watch:
             link = self._attend(args[0] if method == "executemany" and args else None)
         link.usage += 1
+        if method == "executescript":
+            link.whole = False  # sqlite3 commits first
         raw = self._raw
         link.running += 1
         try:
@@ -272,6 +275,8 @@ class SteadyCursor(Generic[CurT_co]):
         except BaseException as error:
             self._steady.settle(error, Operation.FETCH, self._link)
             raise
+        if row is None and self._link.open_cursors is not None:
+            self._refuse_a_short_result()
         return row
 
     def fetchmany(self: SteadyCursor[Many[T]], size: int = UNSET) -> T:
@@ -281,6 +286,8 @@ class SteadyCursor(Generic[CurT_co]):
         except BaseException as error:
             self._steady.settle(error, Operation.FETCH, self._link)
             raise
+        if self._link.open_cursors is not None:
+            self._refuse_a_short_result()
         return rows
 
     def fetchall(self: SteadyCursor[All[T]]) -> T:
@@ -291,6 +298,7 @@ class SteadyCursor(Generic[CurT_co]):
             self._steady.settle(error, Operation.FETCH, self._link)
             raise
         if self._link.open_cursors is not None:
+            self._refuse_a_short_result()
             self._link.read_to_the_end(self)
         return rows
 
@@ -309,7 +317,19 @@ class SteadyCursor(Generic[CurT_co]):
         except BaseException as error:
             self._steady.settle(error, Operation.FETCH, link)
             raise
+        self._refuse_a_short_result()
         link.read_to_the_end(self)
+
+    def _refuse_a_short_result(self) -> None:
+        """Tell a loss from the end of the rows, where the driver does not."""
+        link, raw = self._link, self._raw
+        profile = link.profile
+        streams = profile.cursor_is_streaming
+        if profile.ends_in_silence and streams is not None and streams(raw) and profile.is_closed(link.connection):
+            operational_error = error_class(link.connection, "OperationalError") or PersistentDBError
+            error = operational_error("the connection was lost while rows were read from the server: some are missing")
+            self._steady.settle(error, Operation.FETCH, link)
+            raise error
 
     def setinputsizes(self, *sizes: Any) -> None:
         """Announce the sizes of parameters to the driver; a reopened cursor keeps them."""

@@ -36,7 +36,8 @@ class CommitOutcomeUnknown(PersistentDBError):
 class ServerUnavailable(PersistentDBError):
     """Raised when no connection can be had: the server is away, and it is not yet time to try again.
 
-    Nothing was sent, so nothing is lost by trying later. Its cause is the error of the last attempt to connect.
+    Nothing was sent, so nothing is lost by trying later. Its cause is the error of the last attempt to connect; there
+    is none where only others are still waiting for their connections.
     """
 
 

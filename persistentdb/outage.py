@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
+from attrs.validators import ge, instance_of, is_callable
 
-from persistentdb.backoff import Backoff
-from persistentdb.drivers import UNKNOWN, profile_of
-from persistentdb.exceptions import described
+from persistentdb.backoff import REAL, Backoff
+from persistentdb.drivers import profile_of
+from persistentdb.exceptions import PersistentDBError, described
 
 __all__ = ["Outage", "as_outage", "means_away"]
 
@@ -26,22 +27,26 @@ class Outage:
 
     Attributes:
         backoff: The pauses between two attempts.
-        give_up_after: Seconds for which a caller goes on trying while the server is away; 0: one attempt at most.
+        give_up_after: Seconds after which a caller begins no further attempt while the server is away; 0: after one.
         simultaneous: How many connections are opened at the same time.
-        turn_timeout: Seconds for which a caller waits for its turn while others are opening theirs.
+        turn_timeout: Seconds for which a caller waits for its turn while others are opening theirs, or
+            `give_up_after` if that is longer.
         clock: Returns the time in seconds; it never goes back.
         wait: Waits on a condition (which is held) until it is notified, or for so many seconds.
 
     Raises:
+        TypeError: Something is no number, no function, or no `Backoff`.
         ValueError: A number is out of range.
     """
 
-    backoff: Backoff = field(factory=Backoff)
-    give_up_after: float = field(default=0.0, validator=validators.ge(0))
-    simultaneous: int = field(default=4, validator=validators.ge(1))
-    turn_timeout: float = field(default=5.0, validator=validators.ge(0))
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    wait: Callable[[threading.Condition, float], object] = field(default=threading.Condition.wait, repr=False)
+    backoff: Backoff = field(factory=Backoff, validator=instance_of(Backoff))
+    give_up_after: float = field(default=0.0, validator=[instance_of(REAL), ge(0)])
+    simultaneous: int = field(default=4, validator=[instance_of(int), ge(1)])
+    turn_timeout: float = field(default=5.0, validator=[instance_of(REAL), ge(0)])
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, validator=is_callable())
+    wait: Callable[[threading.Condition, float], object] = field(
+        default=threading.Condition.wait, repr=False, validator=is_callable()
+    )
 
 
 def as_outage(value: Outage | None) -> Outage:
@@ -57,12 +62,19 @@ def as_outage(value: Outage | None) -> Outage:
     return value
 
 
-# What is wrong with the request: trying again changes nothing (MySQL's numbers, PostgreSQL's SQLSTATEs).
-_REFUSALS: frozenset[object] = frozenset(
-    {1044, 1045, 1049, 1129, 1130, 1227, 1698, "28000", "28P01", "3D000", "42501", "42704", "22023"}
-)
+# What is wrong with the request: trying again changes nothing (MySQL's numbers, PostgreSQL's SQLSTATEs, Oracle's).
+_REFUSALS: tuple[object, ...] = (
+    *(1044, 1045, 1049, 1129, 1130, 1227, 1251, 1698, 1862, 2059, 3118, 4151),
+    *("28000", "28P01", "3D000", "42501", "42704", "22023"),
+    *("ORA-01005", "ORA-01017", "ORA-28000", "ORA-28001", "DPY-4001"),
+)  # a tuple, for the code that a profile of a user's own gives may be unhashable
 # libpq's errors at connect carry no code: the server's own words, which are untranslated in the common installations.
-_REFUSAL_TEXTS = ("authentication failed", "no pg_hba.conf entry", "does not exist", "no password supplied")
+_REFUSAL_TEXTS = ("authentication failed", "pg_hba.conf", "does not exist", "no password supplied")
+# A file that may not be read, a certificate that is not trusted: no word of a server that would be away.
+_OTHER_OS_ERRORS = frozenset(
+    {"PermissionError", "IsADirectoryError", "NotADirectoryError", "FileExistsError", "SSLCertVerificationError"}
+)
+_MAY_BE_AWAY = frozenset({"OperationalError", "InterfaceError", "InternalError", "DatabaseError"})
 _NEVER_AWAY = frozenset({"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"})
 
 
@@ -72,15 +84,13 @@ def means_away(error: BaseException) -> bool:
     Args:
         error: What was raised; a database in this very process is never away, a wrong password is no outage.
     """
-    if isinstance(error, OSError):
-        return True
     names = {base.__name__ for base in type(error).__mro__}
-    if "Error" not in names or names & _NEVER_AWAY:
+    if isinstance(error, OSError):
+        return not names & _OTHER_OS_ERRORS
+    if isinstance(error, PersistentDBError) or not names & _MAY_BE_AWAY or names & _NEVER_AWAY:
         return False
     driver: Any = profile_of(error)  # the classes of a driver's errors lie beside that of its connections
-    if driver is UNKNOWN:
-        return True
+    if driver.in_process or driver.code(error) in _REFUSALS or driver.sqlstate(error) in _REFUSALS:
+        return False
     text = str(error)
-    return not (
-        driver.fileno is None or driver.code(error) in _REFUSALS or any(refusal in text for refusal in _REFUSAL_TEXTS)
-    )
+    return not any(refusal in text for refusal in _REFUSAL_TEXTS)

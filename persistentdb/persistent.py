@@ -6,23 +6,27 @@ import atexit
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from attrs import define, evolve, field
 
 from persistentdb._factory import steady_connection
+from persistentdb._fork import in_child
 from persistentdb._gate import Gate
 from persistentdb._keeping import kept_for_this_thread
 from persistentdb._lease import Lease
 from persistentdb._link import Terms
 from persistentdb._opening import Opener, connect_function
+from persistentdb._running import run
 from persistentdb.dbapi import Connection, ConnectionProvider
 from persistentdb.exceptions import PersistentDBError, described
 from persistentdb.failures import FailureClassifier, Failures, as_failures
 from persistentdb.locality import PerThread, ThreadLocality, ThreadLocals, as_locality
 from persistentdb.outage import Outage, as_outage
+from persistentdb.outcome import OutcomeResolver, as_outcome
 from persistentdb.ping import Pings, PingStrategy, as_ping
 from persistentdb.replay import ProvenReplay, ReplayPolicy
+from persistentdb.rerun import Rerun, as_rerun
 from persistentdb.session import SessionSetup, Setups, as_setup
 from persistentdb.steady import SteadyConnection
 
@@ -36,6 +40,8 @@ else:
 
 __all__ = ["PersistentDB"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 # A TypeVar of its own for the classmethod: pyright solves the class's by its default before it sees the argument.
 ConnT = TypeVar("ConnT", bound=Connection[Any])
 ConnT_co = DefaultTypeVar("ConnT_co", bound=Connection[Any], covariant=True, default=Connection)
@@ -109,6 +115,8 @@ class PersistentDB(Generic[ConnT_co]):
         *args: Passed to the creator.
         replay: Whether a statement is sent again after a loss; default: `ProvenReplay()`.
         outage: What callers do while the server is away; default: `Outage()`.
+        rerun: The bounds of `run()`; default: `Rerun()`.
+        outcome: Finds out what became of a commit without an answer, such as `PostgresOutcome()`; default: nobody does.
         **kwargs: Passed to the creator.
 
     Raises:
@@ -126,6 +134,8 @@ class PersistentDB(Generic[ConnT_co]):
     threadlocal: ThreadLocality = field(converter=as_locality)
     replay: ReplayPolicy = field(converter=as_replay)
     outage: Outage = field(converter=as_outage)
+    rerun: Rerun = field(converter=as_rerun)
+    outcome: OutcomeResolver[ConnT_co] | None = field(converter=as_outcome)
     _terms: Terms = field(init=False, repr=False)
     _slot: _Slot = field(init=False, repr=False, factory=_Slot)
     _steadies: weakref.WeakSet[SteadyConnection[Any]] = field(
@@ -147,6 +157,8 @@ class PersistentDB(Generic[ConnT_co]):
             threadlocal: ThreadLocals,
             replay: ReplayPolicy | None,
             outage: Outage | None,
+            rerun: Rerun | None,
+            outcome: OutcomeResolver[ConnT_co] | None,
         ) -> None: ...
 
     def __init__(
@@ -161,12 +173,18 @@ class PersistentDB(Generic[ConnT_co]):
         *args: Any,
         replay: ReplayPolicy | None = None,
         outage: Outage | None = None,
+        rerun: Rerun | None = None,
+        outcome: OutcomeResolver[ConnT_co] | None = None,
         **kwargs: Any,
     ) -> None:
         opener = Opener(connect_function(creator), args, kwargs, as_setup(setsession))
-        self.__attrs_init__(opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay, outage)
+        self.__attrs_init__(
+            opener, maxusage, opener.setup, failures, ping, closeable, threadlocal, replay, outage, rerun, outcome
+        )
         gate = Gate(opener, self.outage)
-        self._terms = Terms(gate, self.ping, self.failures, self.replay, self.maxusage, self.closeable)
+        in_child(gate.renewed_after_fork)
+        in_child(self._renew_lock)
+        self._terms = Terms(gate, self.ping, self.failures, self.replay, self.maxusage, self.closeable, self.outcome)
 
     @classmethod
     def from_creator(
@@ -182,6 +200,8 @@ class PersistentDB(Generic[ConnT_co]):
         threadlocal: ThreadLocals = None,
         replay: ReplayPolicy | None = None,
         outage: Outage | None = None,
+        rerun: Rerun | None = None,
+        outcome: OutcomeResolver[ConnT] | None = None,
     ) -> PersistentDB[ConnT]:
         """Return a `PersistentDB` by the strict door: nothing is passed through, a misspelt option is a type error.
 
@@ -195,9 +215,21 @@ class PersistentDB(Generic[ConnT_co]):
             threadlocal: See the class.
             replay: See the class.
             outage: See the class.
+            rerun: See the class.
+            outcome: See the class.
         """
         return PersistentDB(
-            creator, maxusage, setsession, failures, ping, closeable, threadlocal, replay=replay, outage=outage
+            creator,
+            maxusage,
+            setsession,
+            failures,
+            ping,
+            closeable,
+            threadlocal,
+            replay=replay,
+            outage=outage,
+            rerun=rerun,
+            outcome=outcome,
         )
 
     def connection(self, shareable: bool = True) -> SteadyConnection[ConnT_co]:  # noqa: ARG002
@@ -219,6 +251,32 @@ class PersistentDB(Generic[ConnT_co]):
     def dedicated_connection(self) -> SteadyConnection[ConnT_co]:
         """Return the same as `connection()`."""
         return self.connection()
+
+    def run(
+        self,
+        function: Callable[Concatenate[SteadyConnection[ConnT_co], P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Call a function in a transaction, commit, and return what it returned.
+
+        It is called again, as a whole and after a pause, when its transaction was lost with the connection, chosen as a
+        deadlock's victim, or could not be serialized: nothing of it is left then. It is not when the outcome of its
+        commit is unknown, nor when it ended a transaction by itself. So it should do nothing but work in the database.
+        Inside a transaction that was begun already it becomes a part of that, and is not called again on its own.
+
+        Args:
+            function: Called with the thread's steady connection and the arguments; leaves commit and rollback to us.
+            *args: Passed to the function.
+            **kwargs: Passed to the function.
+
+        Raises:
+            PersistentDBError: Uncommitted work is open that would be lost with a failed attempt, and not be done again.
+            CommitOutcomeUnknown: The connection broke during the commit.
+            Exception: What the function or the database raised, the last time or for good.
+        """
+        return run(self.connection, self.rerun, lambda db: function(db, *args, **kwargs))
 
     def steady_connection(self) -> SteadyConnection[ConnT_co]:
         """Return a new steady connection that is cached for nobody; it is the caller's to close, and `close()` does."""
@@ -280,6 +338,10 @@ class PersistentDB(Generic[ConnT_co]):
             steady.give_up(_CLOSED, now=True)
             raise
         return steady
+
+    def _renew_lock(self) -> None:
+        """In a child process: a thread of the parent may have held the lock, and its end is not seen here."""
+        self._lock = threading.RLock()
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -7,7 +7,9 @@ from enum import IntFlag
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from attrs import field, frozen
+from attrs.validators import ge, gt, instance_of, optional
 
+from persistentdb.backoff import REAL
 from persistentdb.dbapi import Connection
 from persistentdb.drivers import profile_of
 from persistentdb.exceptions import described
@@ -16,6 +18,8 @@ __all__ = ["TIMEOUT", "WINDOW", "MaskPing", "Ping", "PingStrategy", "Pings", "as
 
 WINDOW = 0.5
 """Seconds for which a proof of life counts (HikariCP's default); a socket is looked at within them, too."""
+
+_POSITIVE: Any = optional(gt(0))  # mypy and pyright do not agree on its type
 
 TIMEOUT = 5.0
 """Seconds that a server has to answer a ping."""
@@ -75,12 +79,16 @@ class MaskPing(PingStrategy[ConnT]):
             0 checks every time.
         timeout: Seconds after which a check without an answer is given up, and the connection with it; only where
             the socket is known. None: when the driver gives up.
+
+    Raises:
+        TypeError: A time is no number.
+        ValueError: A time is out of range.
     """
 
     mask: int
     check: str | Callable[[ConnT], object] | None = field(default=None, repr=False)
-    window: float = WINDOW
-    timeout: float | None = TIMEOUT
+    window: float = field(default=WINDOW, validator=[instance_of(REAL), ge(0)])
+    timeout: float | None = field(default=TIMEOUT, validator=_POSITIVE)
 
     def due(self, event: Ping, /) -> bool:
         """Whether the mask has this event's bit."""

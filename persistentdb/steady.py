@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from persistentdb._commits import resolved
+from persistentdb._fitness import is_calm, spent
 from persistentdb._link import Link, Terms
 from persistentdb._losses import lose, refuse_lost, refuse_poisoned
 from persistentdb._recovery import Operation, Pending, Recovery, Verdict, decide
@@ -270,7 +272,7 @@ class SteadyConnection(Generic[ConnT_co]):
             self.commit()
         except BaseException:
             if not nested:
-                self._abandon()
+                self.abandon()
             raise
 
     def __enter__(self) -> Self:
@@ -280,15 +282,15 @@ class SteadyConnection(Generic[ConnT_co]):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         if kind is not None:
-            self._abandon()
+            self.abandon()
             return
         try:
             self.commit()
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Roll back; a connection that cannot even do that is given up, and its server rolls back."""
         try:
             self.rollback()
@@ -300,7 +302,7 @@ class SteadyConnection(Generic[ConnT_co]):
         """Roll an open transaction back; close the connection if it is closeable, the next use then reopens it."""
         link = self._link
         if link.poison is not None or link.hanging() is not NOTHING:
-            self._abandon()
+            self.abandon()
         if self._terms.closeable:
             link.close()
 
@@ -319,7 +321,7 @@ class SteadyConnection(Generic[ConnT_co]):
         link = self._link
         pending = link.hanging()
         refuse_poisoned(link)
-        if pending < WORK and not link.is_calm(event) and link.spent(event, raw_cursor):
+        if pending < WORK and not is_calm(link, event) and spent(link, event, raw_cursor):
             link = self._reopen()
         return link
 
@@ -331,9 +333,9 @@ class SteadyConnection(Generic[ConnT_co]):
     def requested(self) -> None:
         """Check the connection when its thread asks for it: never inside a transaction, lost ones included."""
         link = self._link
-        if link.is_calm(Ping.REQUEST):
+        if is_calm(link, Ping.REQUEST):
             return
-        if link.poison is None and link.hanging() < WORK and link.spent(Ping.REQUEST):
+        if link.poison is None and link.hanging() < WORK and spent(link, Ping.REQUEST):
             self._reopen()
 
     def settle(
@@ -381,6 +383,7 @@ class SteadyConnection(Generic[ConnT_co]):
             return recovery
         if not interrupted:
             link.tell_others()
+            recovery = resolved(link, recovery)
         if recovery is Recovery.RESEND:
             self._reopen_after(error)
         else:

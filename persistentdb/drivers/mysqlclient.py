@@ -6,24 +6,37 @@ from types import MappingProxyType
 from typing import Any
 
 from persistentdb._recovery import Verdict
-from persistentdb.drivers.profile import DriverProfile, Rule
+from persistentdb.drivers.profile import DriverProfile
+from persistentdb.drivers.rules import Rule
 
-__all__ = ["MYSQLCLIENT", "MYSQL_COMMITTING", "MYSQL_RULES", "error_number"]
+__all__ = ["MYSQLCLIENT", "MYSQL_COMMITTING", "MYSQL_CONFLICTS", "MYSQL_RULES", "error_number"]
 
 MYSQL_RULES = (
     Rule(
         Verdict.LOST_UNSENT,
-        codes=frozenset({0, 2006, 4031}),
+        codes={0, 2006, 4031},
         why="closed before, not writable, or ended by the server while it was idle",
     ),
     Rule(
         Verdict.LOST_MAYBE_SENT,
-        codes=frozenset({1053, 1927, 2013, 2026, 2055}),
+        codes={1053, 1927, 2013, 2026, 2055},
         why="the server went away, or the link broke, while a reply was due",
+    ),
+    Rule(Verdict.NOT_LOST, codes={1205}, why="a lock was not to be had in time"),
+    Rule(Verdict.NOT_LOST, codes={1213}, why="the transaction was the victim of a deadlock: run it again"),
+    Rule(Verdict.NOT_LOST, codes={1317}, why="the statement was cancelled"),
+    Rule(Verdict.NOT_LOST, codes={1969, 3024}, why="the statement took longer than the server allows"),
+    Rule(
+        Verdict.NOT_LOST,
+        codes={1290, 1792, 1836},
+        why="the transaction or the server is read-only; give WRONG_NODE where that means a failover",
     ),
 )
 """Errors 2xxx are the client library's own (2006: the request could not be written), 1xxx and 4xxx the server's."""
 
+
+MYSQL_CONFLICTS: frozenset[object] = frozenset({1213, 1020})
+"""A deadlock; a row that changed since the snapshot (MariaDB's `innodb_snapshot_isolation`)."""
 
 MYSQL_COMMITTING = frozenset(
     [
@@ -79,6 +92,7 @@ MYSQLCLIENT = DriverProfile(
     rules=MYSQL_RULES,
     code=error_number,
     code_is_truth=True,
+    conflicts=MYSQL_CONFLICTS,
     autocommit=_autocommit,
     fileno=_fileno,
     ping=_ping,

@@ -11,10 +11,18 @@ from typing import Any
 from attrs import frozen
 
 from persistentdb._recovery import Verdict
+from persistentdb.drivers.rules import Explanation, Rule
 
 __all__ = ["DriverProfile", "Rule", "look_at"]
 
 NO_METHODS: Mapping[str, int] = MappingProxyType({})
+
+_NOT_LOST = frozenset({Verdict.NOT_LOST})
+_LOST = frozenset(Verdict) - _NOT_LOST
+
+
+CONFLICTS: frozenset[object] = frozenset({"40001", "40P01"})
+"""The SQLSTATEs of a serialization failure (SQL standard) and of a deadlock (PostgreSQL)."""
 
 
 def _never(_: Any) -> bool:
@@ -29,29 +37,21 @@ def _no_code(_: BaseException) -> object:
     return None
 
 
+def _sqlstate(error: BaseException) -> object:
+    """By the name that most drivers give it."""
+    return getattr(error, "sqlstate", None)
+
+
+def _in_step(_: BaseException) -> bool:
+    return False
+
+
+def _no_refusal(_: Any) -> str | None:
+    return None
+
+
 def _nothing_to_do(_: Any) -> None:
     """Do without: a database in this very process needs no ping, most drivers need no goodbye."""
-
-
-@frozen
-class Rule:
-    """One row of what a driver's errors mean; every condition that is given must hold.
-
-    Attributes:
-        verdict: What it means.
-        codes: The error codes (numbers or SQLSTATEs) it speaks of; empty: any.
-        text: A fragment of the message; empty: any.
-        why: The reason in a few words, for people.
-    """
-
-    verdict: Verdict
-    codes: frozenset[object] = frozenset()
-    text: str = ""
-    why: str = ""
-
-    def matches(self, code: object, text: str) -> bool:
-        """Whether this row speaks of an error with that code and that message."""
-        return (not self.codes or code in self.codes) and self.text in text
 
 
 @frozen
@@ -63,8 +63,13 @@ class DriverProfile:
         is_closed: Whether the connection object knows itself closed or broken.
         rules: What its errors mean, the first matching row counts.
         code: Takes the error code out of an error; None where it carries none.
+        sqlstate: Takes the SQLSTATE out of an error; None where it carries none.
+        out_of_step: Whether an error, of whatever class, left the exchange with the server in the middle, so that the
+            next statement would read the rest of the last one's reply.
         closed_is_truth: After an error `is_closed` is right both ways, and outranks every code.
         code_is_truth: An error with a code that no rule lists came from a living session.
+        conflicts: Codes of the errors by which a server ends a transaction for another one's sake (deadlock,
+            serialization failure): nothing of it is left, and it may succeed when it is run again.
         in_transaction: Whether a transaction is open; None where the driver cannot tell.
         transaction_is_work: Whether an open transaction always means uncommitted work (reads open none).
         autocommit: Whether each statement commits by itself; None where the driver cannot tell.
@@ -74,14 +79,22 @@ class DriverProfile:
         ping: Makes a round trip that opens no transaction and never reconnects; raises when the session is dead.
         is_streaming: Whether rows or results are still to be read from the server.
         cursor_is_streaming: The same, for drivers where only the cursor tells.
+        ends_in_silence: Whether a streaming cursor that loses its connection behaves as if the rows had ended; that
+            the connection is closed is the only sign.
+        refuses_begin: Why `begin()` would not start a transaction on a connection; None: it does.
         begins: Whether `begin()` has to send `BEGIN`, and whether a statement has to end what that opened, because the
             driver's own `commit()` does nothing then; None: both, where the connection is in autocommit.
+        in_process: Whether the database lives in this very process: no ping is needed, and no server can go away.
         always_open: Whether a transaction is open even when nothing was executed yet.
         autocommit_commits: Whether switching to autocommit commits what was done before.
         committing: First words of statements that commit, by the way, what was done before them.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
             for it later.
+        disown: In a forked child: makes a connection that the parent opened useless, and leaves its database alone. A
+            socket need not be seen to, nothing passes through it any more.
+        one_process: A database file belongs to one process, and all its connections there share what is in memory.
+        let_go_of_cursor: Makes a cursor whose statement was lost with its connection safe to be touched again.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
         statement_methods: Further methods of the cursor that send statements.
@@ -91,8 +104,11 @@ class DriverProfile:
     is_closed: Callable[[Any], bool]
     rules: tuple[Rule, ...]
     code: Callable[[BaseException], object] = _no_code
+    sqlstate: Callable[[BaseException], object] = _sqlstate
+    out_of_step: Callable[[BaseException], bool] = _in_step
     closed_is_truth: bool = False
     code_is_truth: bool = False
+    conflicts: frozenset[object] = CONFLICTS
     in_transaction: Callable[[Any], bool | None] = _unknown
     transaction_is_work: bool = False
     autocommit: Callable[[Any], bool | None] = _unknown
@@ -101,9 +117,15 @@ class DriverProfile:
     ping: Callable[[Any], object] = _nothing_to_do
     is_streaming: Callable[[Any], bool] = _never
     cursor_is_streaming: Callable[[Any], bool] | None = None
+    ends_in_silence: bool = False
+    refuses_begin: Callable[[Any], str | None] = _no_refusal
     begins: Callable[[Any], tuple[bool, bool]] | None = None
+    in_process: bool = False
     dies_with_connection: Callable[[Any], bool] = _never
     let_go: Callable[[Any], object] = _nothing_to_do
+    let_go_of_cursor: Callable[[Any], object] = _nothing_to_do
+    disown: Callable[[Any], object] = _nothing_to_do
+    one_process: bool = False
     session_methods: Mapping[str, int] = NO_METHODS
     autocommit_commits: bool = False
     committing: frozenset[str] = frozenset()
@@ -111,20 +133,42 @@ class DriverProfile:
     statement_methods: tuple[str, ...] = ()
 
     def verdict(self, error: BaseException, connection: object) -> Verdict | None:
-        """Return what an error means; None if neither the connection nor the error's code or message tells.
+        """Return what an error means; None if neither the connection nor the error itself tells."""
+        found = self.explain(error, connection)
+        return None if found is None else found.verdict
 
-        The order is: what the connection knows of itself, the code, the message.
+    def explain(self, error: BaseException, connection: object) -> Explanation | None:
+        """Return what an error means and why; None if neither the connection nor the error itself tells.
+
+        The order is: what the connection knows of itself, the rows, that it carries a code at all.
         """
         closed = self.is_closed(connection)
-        if self.closed_is_truth and not closed:
-            return Verdict.NOT_LOST
-        code, text = self.code(error), str(error)
-        for rule in self.rules:
-            if rule.matches(code, text):
-                return rule.verdict
         if closed:
-            return Verdict.LOST_MAYBE_SENT
-        return Verdict.NOT_LOST if self.code_is_truth and code is not None else None
+            gone = Explanation(
+                Verdict.LOST_MAYBE_SENT, None, f"{self.name} knows the connection to be closed or broken"
+            )
+            return self._by_row(error, _LOST) or gone
+        if self.closed_is_truth:
+            alive = f"{self.name} knows when a connection is closed or broken, and this one is not"
+            return self._by_row(error, _NOT_LOST) or Explanation(Verdict.NOT_LOST, None, alive)
+        found = self._by_row(error, _LOST | _NOT_LOST)
+        if found is None and self.code_is_truth and self.code(error) is not None:
+            answered = f"code {self.code(error)} is an answer, so the session of {self.name} lives"
+            return Explanation(Verdict.NOT_LOST, None, answered)
+        return found
+
+    def _by_row(self, error: BaseException, verdicts: frozenset[Verdict]) -> Explanation | None:
+        """Ask the rows in their order, as far as what is known of the connection does not contradict them."""
+        code, sqlstate = self.code(error), self.sqlstate(error)
+        for rule in self.rules:
+            if rule.verdict in verdicts and rule.matches(error, code, sqlstate):
+                return Explanation(rule.verdict, rule, f"{rule.why or 'a row says so'} ({self.name}: {rule})")
+        return None
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a server ended the whole transaction by this error, to the advantage of another one."""
+        found = (self.code(error), self.sqlstate(error))
+        return any(isinstance(code, (int, str)) and code in self.conflicts for code in found)
 
     def survives(self, connection: object) -> bool:
         """Whether an idle session lives on although there is something to read from its socket."""

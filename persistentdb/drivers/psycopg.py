@@ -6,7 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from persistentdb._recovery import Verdict
-from persistentdb.drivers.profile import DriverProfile, Rule
+from persistentdb.drivers.postgresql import POSTGRESQL_ENDS, POSTGRESQL_REFUSALS
+from persistentdb.drivers.profile import DriverProfile
+from persistentdb.drivers.rules import Rule
 
 __all__ = ["PSYCOPG"]
 
@@ -65,11 +67,8 @@ PSYCOPG = DriverProfile(
     closed_is_truth=True,
     rules=(
         Rule(Verdict.LOST_UNSENT, text="the connection is closed", why="closed before the request"),
-        Rule(
-            Verdict.LOST_UNSENT,
-            codes=frozenset({"57P05", "25P03"}),
-            why="the server had ended the idle session before the request came",
-        ),
+        *POSTGRESQL_ENDS,
+        *POSTGRESQL_REFUSALS,
     ),
     code=_code,
     in_transaction=_in_transaction,

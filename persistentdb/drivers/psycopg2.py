@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from persistentdb._recovery import Verdict
-from persistentdb.drivers.profile import DriverProfile, Rule
+from persistentdb.drivers.postgresql import POSTGRESQL_REFUSALS
+from persistentdb.drivers.profile import DriverProfile
+from persistentdb.drivers.rules import Rule
 
 __all__ = ["PSYCOPG2"]
 
@@ -63,8 +65,12 @@ PSYCOPG2 = DriverProfile(
     name="psycopg2",
     is_closed=_is_closed,
     closed_is_truth=True,
-    rules=(Rule(Verdict.LOST_UNSENT, text="already closed", why="connection or cursor closed before the request"),),
+    rules=(
+        Rule(Verdict.LOST_UNSENT, text="already closed", why="connection or cursor closed before the request"),
+        *POSTGRESQL_REFUSALS,
+    ),
     code=_code,
+    sqlstate=_code,
     in_transaction=_in_transaction,
     autocommit=_autocommit,
     fileno=_fileno,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
-from persistentdb.drivers.mysqlclient import MYSQL_COMMITTING, MYSQL_RULES, error_number
+from persistentdb._fork import keep_for_ever
+from persistentdb.drivers.mysqlclient import MYSQL_COMMITTING, MYSQL_CONFLICTS, MYSQL_RULES, error_number
 from persistentdb.drivers.profile import DriverProfile
 
 __all__ = ["PYMYSQL"]
@@ -47,18 +49,27 @@ def _let_go(connection: Any) -> None:
         connection._result.unbuffered_active = False
 
 
+def _disown(connection: Any) -> None:
+    """What was read ahead answers the parent; an unbuffered result would read on when it is destroyed."""
+    keep_for_ever(connection._result)
+    connection._result = None
+    connection._rfile = BytesIO()
+
+
 PYMYSQL = DriverProfile(
     name="pymysql",
     is_closed=_is_closed,
     rules=MYSQL_RULES,
     code=error_number,
     code_is_truth=True,
+    conflicts=MYSQL_CONFLICTS,
     in_transaction=_in_transaction,
     autocommit=_autocommit,
     fileno=_fileno,
     ping=_ping,
     is_streaming=_is_streaming,
     let_go=_let_go,
+    disown=_disown,
     autocommit_commits=True,
     committing=MYSQL_COMMITTING,
     session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_charset": 0}),

@@ -7,11 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from persistentdb._recovery import Verdict
-from persistentdb.drivers.profile import DriverProfile, Rule
+from persistentdb.drivers._sqlite3_fork import disown
+from persistentdb.drivers.profile import DriverProfile
+from persistentdb.drivers.rules import Rule
 
 __all__ = ["SQLITE3"]
 
 SQLITE_READONLY_DBMOVED = 1032
+# Also what a transaction that read first and now would write gets at once, for waiting would be a deadlock.
+SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT = 5, 517
 LEGACY_TRANSACTION_CONTROL = -1
 _HAS_AUTOCOMMIT = sys.version_info >= (3, 12)
 
@@ -67,18 +71,23 @@ SQLITE3 = DriverProfile(
         Rule(Verdict.LOST_UNSENT, text="Cannot operate on a closed database", why="closed by the client"),
         Rule(
             Verdict.LOST_UNSENT,
-            codes=frozenset({SQLITE_READONLY_DBMOVED}),
+            codes={SQLITE_READONLY_DBMOVED},
             why="the file was replaced under the connection, which refuses to write",
         ),
+        Rule(Verdict.NOT_LOST, text="is locked", why="another connection holds the lock: SQLITE_BUSY, SQLITE_LOCKED"),
+        Rule(Verdict.NOT_LOST, text="is full", why="the disk, or the database's page limit, is full: SQLITE_FULL"),
     ),
     code=_code,
     code_is_truth=True,
+    conflicts=frozenset({SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT}),
     in_transaction=_in_transaction,
     transaction_is_work=True,
     always_open=_always_open,
     autocommit=_autocommit,
     begins=_begins,
+    in_process=True,
     dies_with_connection=_lives_in_memory,
+    disown=disown,
     session_methods=MappingProxyType(
         {
             "create_aggregate": 2,

@@ -73,6 +73,18 @@ def sqlite3_transactions(db: SteadyConnection[sqlite3.Connection]) -> None:
         assert_type(same_again, SteadyConnection[sqlite3.Connection])
 
 
+def transfer(db: SteadyConnection[sqlite3.Connection], amount: int, *, to: str) -> float:
+    """Work for run()."""
+    db.execute("update a set x = ?", (amount,))
+    return float(db.execute("select x from a where name = ?", (to,)).fetchone()[0])
+
+
+def sqlite3_run(persist: PersistentDB[sqlite3.Connection]) -> None:
+    """X8: `run()` has the function's result, and checks its arguments."""
+    assert_type(persist.run(transfer, 5, to="b"), float)
+    assert_type(persist.run(lambda db: db), SteadyConnection[sqlite3.Connection])
+
+
 def sqlite3_cursor(db: SteadyConnection[sqlite3.Connection]) -> None:
     """X8, X4: the steady cursor knows the driver's; with arguments for `cursor()` it knows no more than Any."""
     cursor = db.cursor()

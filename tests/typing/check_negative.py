@@ -391,6 +391,19 @@ def what_other_drivers_lack(
     by_pymysql.cursor().execute(42)  # type: ignore[arg-type]
 
 
+def transfer(db: SteadyConnection[sqlite3.Connection], amount: int, *, to: str) -> None:
+    """Work for run()."""
+
+
+def wrong_runs(persist: PersistentDB[sqlite3.Connection], by_psycopg: PersistentDB[psycopg.Connection[Any]]) -> None:
+    """X8: a function is run with the arguments and the connection that it wants."""
+    persist.run(transfer)  # type: ignore[call-arg]
+    persist.run(transfer, "5", to="b")  # type: ignore[arg-type]
+    persist.run(transfer, 5, of="b")  # type: ignore[call-arg]
+    by_psycopg.run(transfer, 5, to="b")  # type: ignore[arg-type]
+    persist.run(lambda: None)  # type: ignore[arg-type,misc]
+
+
 def wants_drivers_connection(connection: sqlite3.Connection) -> None:
     """Take what sqlite3 has made."""
     connection.commit()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _threading_local
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,19 +19,26 @@ import pymysql.cursors
 from typing_extensions import assert_type
 
 from persistentdb import (
+    WRONG_NODE,
+    Backoff,
+    Explanation,
+    FailureClasses,
     FailureClassifier,
     InheritedReplay,
     Loss,
     MaskPing,
     NoReplay,
+    Outage,
     PersistentDB,
     Ping,
     PingStrategy,
     ProvenReplay,
     ReplayPolicy,
+    Rule,
     SessionSetup,
     ThreadLocality,
     Verdict,
+    explain,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +158,22 @@ def right_failures() -> None:
     persist = PersistentDB(sqlite3, failures=Classifier())
     assert_type(persist, PersistentDB[sqlite3.Connection])
     assert_type(persist.failures, FailureClassifier)
+
+
+def rows_of_ones_own(error: Exception, connection: sqlite3.Connection) -> None:
+    """X8, X2: rows are data, in any iterable of conditions; their classifier and its explanation are typed."""
+    row = Rule(Verdict.NOT_LOST, codes={5, "57014"}, sqlstates=["53"], classes=("Error",), attribute="dead", why="mine")
+    assert_type(row.codes, frozenset[object])
+    assert_type(row.sqlstates, frozenset[str])
+    failures = FailureClasses((sqlite3.Error,), rules=[row, *WRONG_NODE])
+    assert_type(failures.rules, tuple[Rule, ...])
+    PersistentDB(sqlite3, failures=failures)
+    told = explain(error, connection, failures)
+    assert_type(told, Explanation)
+    assert_type(told.verdict, Verdict)
+    assert_type(told.rule, Rule | None)
+    explain(error, connection, sqlite3.Error)
+    explain(error, connection, lambda error: "gone" in str(error))
 
 
 # `setsession`
@@ -272,6 +296,28 @@ def right_replays() -> None:
     assert_type(persist.replay, ReplayPolicy)
 
 
+# `outage`
+
+
+def wait(condition: threading.Condition, seconds: float) -> bool:
+    """Wait, as a plain function."""
+    return condition.wait(seconds)
+
+
+def right_outages() -> None:
+    """X8, X6: rules, or None; clock, wait and randomness are arguments."""
+    PersistentDB(sqlite3, outage=None)
+    PersistentDB(sqlite3, outage=Outage())
+    PersistentDB(sqlite3, outage=Outage(Backoff(first=1, limit=60, factor=3, jitter=0), give_up_after=600))
+    PersistentDB(sqlite3, outage=Outage(simultaneous=1, turn_timeout=0.5, clock=time.perf_counter, wait=wait))
+    PersistentDB(sqlite3, outage=Outage(Backoff(random=lambda: 0.5)))
+    PersistentDB(sqlite3, ping=MaskPing(1, window=0.5, timeout=None))
+    persist = PersistentDB(sqlite3, outage=Outage(), ping=MaskPing(1, timeout=2))
+    assert_type(persist, PersistentDB[sqlite3.Connection])
+    assert_type(persist.outage, Outage)
+    assert_type(persist.outage.backoff.pause(3), float)
+
+
 # All at once
 
 
@@ -286,6 +332,7 @@ def the_strict_door_takes_the_same() -> None:
         closeable=True,
         threadlocal=LocalityWithoutBase(),
         replay=NoReplay(),
+        outage=Outage(),
     )
     assert_type(persist, PersistentDB[sqlite3.Connection])
 
