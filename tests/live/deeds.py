@@ -21,7 +21,8 @@ def run(con: Any, sql: Any) -> list[tuple[Any, ...]]:
     """Return all rows of a statement, run on a cursor of its own."""
     with closing(con.cursor()) as cursor:
         cursor.execute(sql)
-        return list(cursor.fetchall()) if cursor.description else []
+        rows = cursor.fetchall() if cursor.description else []
+        return [tuple(row) if isinstance(row, list) else row for row in rows]  # pg8000's are lists
 
 
 def write(con: Any, table: str, number: int) -> None:
@@ -41,7 +42,11 @@ def numbers(rows: Rows, table: str) -> list[int]:
 
 def session_of(con: Any) -> int:
     """Return the number of a connection's session as the client knows it: no round trip, no use is counted."""
-    return int(con.thread_id() if hasattr(con, "thread_id") else con.info.backend_pid)
+    if hasattr(con, "thread_id"):  # MySQL's kind: a method, of mariadb a property
+        return int(con.thread_id() if callable(con.thread_id) else con.thread_id)
+    if hasattr(con, "_backend_key_data"):  # pg8000, in the protocol's own form
+        return int.from_bytes(con._backend_key_data[:4], "big")
+    return int(con._cnx.backend_pid if hasattr(con, "_cnx") else con.info.backend_pid)
 
 
 def kill(driver: LiveDriver, con: Any) -> int:
@@ -65,8 +70,13 @@ def transaction_open(driver: LiveDriver, con: Any) -> bool:
 
 
 def losses(driver: LiveDriver) -> tuple[type[Exception], ...]:
-    """Return the classes in which the driver reports a loss."""
-    return (driver.module.OperationalError, driver.module.InterfaceError)
+    """Return the classes in which the driver reports a loss.
+
+    pgdb takes an error without a code for a programmer's, pg8000 lets errors of its socket escape.
+    """
+    classes = (driver.module.OperationalError, driver.module.InterfaceError)
+    further = {"pgdb": (driver.module.ProgrammingError,), "pg8000": (OSError,)}
+    return (*classes, *further.get(driver.name, ()))
 
 
 def notes(error: BaseException) -> str:
@@ -101,6 +111,9 @@ def unbuffered(driver: LiveDriver, con: Any) -> Iterator[Any]:
 
     PyMySQL's fails in `__del__` once its connection is lost, on a raw connection too: it is told that it is done.
     """
+    if driver.name == "mariadb":
+        yield con.cursor(buffered=False)
+        return
     cursors = importlib.import_module(f"{driver.module.__name__}.cursors")
     cursor = con.cursor(cursors.SSCursor)
     raw = cursor.driver_cursor

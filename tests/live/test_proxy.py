@@ -167,8 +167,13 @@ def test_generator_is_not_sent_half_consumed(
     db = far(autocommit=True, replay=InheritedReplay())
     proxy.cut_before_request(b"lost-here")
     notes_of_rows = ["x", "lost-here", "x"]
+    pairs = (pair for pair in enumerate(notes_of_rows))
+    if driver.name == "mariadb":
+        with pytest.raises(TypeError, match="no len"):
+            db.cursor().executemany(f"insert into {table} values (?, ?)", pairs)  # it takes none, then as now
+        return
     with pytest.raises(losses(driver)):
-        db.cursor().executemany(f"insert into {table} values (%s, %s)", (pair for pair in enumerate(notes_of_rows)))
+        db.cursor().executemany(f"insert into {table} values (%s, %s)", pairs)
     assert numbers(rows, table) in ([], [0])
     write(db, table, 7)
     assert numbers(rows, table)[-1] == 7
@@ -219,6 +224,11 @@ def test_cut_inside_a_transaction(
 # Commit
 
 
+def commit_of(driver: LiveDriver, *, by_sql: bool = False) -> bytes:
+    """Return how the request that commits looks on the wire: pg8000 prepares it first, then has it executed."""
+    return b"e\0\0\0\x09\0" if driver.name == "pg8000" and not by_sql else b"commit"
+
+
 @RST
 @pytest.mark.parametrize("happened", [False, True], ids=["request dropped", "reply dropped"])
 @pytest.mark.parametrize("mode", ["implicit", "begin", "autocommit begin"])
@@ -230,7 +240,8 @@ def test_commit_in_doubt(
     if mode != "implicit":
         db.begin()
     write(db, table, 1)
-    trigger = (proxy.cut_after_request if happened else proxy.cut_before_request)(b"commit", rst=rst)
+    commit = commit_of(driver, by_sql=mode == "autocommit begin")
+    trigger = (proxy.cut_after_request if happened else proxy.cut_before_request)(commit, rst=rst)
     with pytest.raises(CommitOutcomeUnknown, match=OUTCOME_UNKNOWN) as caught:
         db.commit()
     assert trigger.fired.is_set()
@@ -254,7 +265,7 @@ def test_commit_in_doubt_at_the_end_of_a_block(
     for number, block in enumerate((db.transaction, lambda: db)):
         with pytest.raises(CommitOutcomeUnknown), block():
             write(db, table, number)
-            proxy.cut_after_request(b"commit")
+            proxy.cut_after_request(commit_of(driver))
         assert db.in_transaction is False
     assert numbers(rows, table) == [0, 1]
 
@@ -280,13 +291,20 @@ SERIES = {
 @pytest.mark.parametrize("size", [5, 100_000], ids=["at its beginning", "in its middle"])
 @pytest.mark.parametrize("fetch", ["fetchall", "iteration", "fetchmany"])
 def test_cut_in_the_reply(driver: LiveDriver, proxy: TcpProxy, far: Any, fetch: str, size: int) -> None:
-    """X1: rows that were cut off are an error, at the execution or the fetch; there are never silently fewer."""
+    """X1: rows that were cut off are an error, at the execution or the fetch; there are never silently fewer.
+
+    MariaDB's connector keeps all threads from running while it reads rows, those of our proxy too: the proxy has to
+    have passed the reply on in one go.
+    """
+    many, statement = MANY, SERIES[driver.server.title]
+    if driver.name == "mariadb":
+        many, size, statement = 200, min(size, 5_000), statement.replace(str(MANY), "200")
     db = far()
     trigger = proxy.cut_in_reply(b"repeat", size=size)
     with pytest.raises(losses(driver)):
-        read_by(fetch, db.cursor())(SERIES[driver.server.title])
+        read_by(fetch, db.cursor())(statement)
     assert trigger.fired.is_set()
-    assert len(read_by(fetch, db.cursor())(SERIES[driver.server.title])) == MANY
+    assert len(read_by(fetch, db.cursor())(statement)) == many
 
 
 MYSQL = pytest.mark.parametrize("driver", driver_params("pymysql", "mysqlclient"), indirect=True)

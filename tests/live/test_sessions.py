@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from servers import LiveDriver, MariaDBServer, PostgresServer, PrivateServer, driver_params
 
-from persistentdb import MaskPing, PersistentDB, PersistentDBError, TransactionLost
+from persistentdb import MaskPing, PersistentDB, PersistentDBError, TransactionLost, drivers
 from persistentdb.drivers import profile_of
 
 from .deeds import Persist, Rows, kill, losses, numbers, run, session_of, transaction_open, unbuffered, write
@@ -180,7 +180,7 @@ def test_failing_setsession_leaves_no_session(driver: LiveDriver, persist: Persi
     """C7: when the preparation fails the driver's error is raised and the half-made connection closed."""
     before = driver.server.sessions()
     for bad in (["select 1", "this is no SQL"], lambda raw: run(raw, "this is no SQL")):
-        with pytest.raises(driver.module.ProgrammingError):
+        with pytest.raises(driver.module.Error, match="this"):
             persist(setsession=bad).connection()
     driver.server.await_sessions(before)
 
@@ -193,7 +193,7 @@ def test_setsession_failing_at_a_reopening(driver: LiveDriver, persist: Persist,
     kill(driver, db)
     commands[0] = "this is no SQL"
     for _ in range(2):
-        with pytest.raises(driver.module.ProgrammingError):
+        with pytest.raises(driver.module.Error, match="this"):
             write(db, table, 1)
     driver.server.await_sessions(before)
     commands[0] = "select 1"
@@ -254,6 +254,9 @@ PINGS = {
     "psycopg2": b"select 1",
     "pymysql": b"\x01\0\0\0\x0e",
     "mysqlclient": b"\x01\0\0\0\x0e",
+    "pg8000": b"q\0\0\0\x05\0",
+    "pgdb": b"q\0\0\0\x05\0",
+    "mariadb": b"\x01\0\0\0\x0e",
 }
 
 
@@ -295,7 +298,7 @@ def test_ping_leaves_no_transaction_open(
     assert not transaction_open(driver, db.driver_connection)
     assert db.in_transaction is False
     assert session_of(db) == session
-    assert db.autocommit is autocommit if driver.name.startswith("psycopg") else db.get_autocommit() == autocommit
+    assert profile_of(db.driver_connection).autocommit(db.driver_connection) is autocommit
 
 
 def test_plain_ping_of_sql(driver: LiveDriver, persist: Persist) -> None:
@@ -402,10 +405,10 @@ def test_setting_after_a_loss(driver: LiveDriver, db: Any) -> None:
     """C5, X3: to set something is a use like any other: it works after a loss, found already or not."""
 
     def set_autocommit(value: bool) -> None:
-        if driver.server.title == "PostgreSQL":
-            db.autocommit = value
-        else:
+        if callable(db.autocommit):
             db.autocommit(value)
+        else:
+            db.autocommit = value
 
     kill(driver, db)
     set_autocommit(True)
@@ -467,7 +470,7 @@ def test_error_inside_a_transaction_is_its_own(
     db.begin()
     write(db, table, 1)
     run(db, "savepoint here")
-    with pytest.raises(driver.module.IntegrityError):
+    with pytest.raises(driver.module.Error, match=r"[Dd]uplicate"):
         write(db, table, 1)
     if driver.server.title == "PostgreSQL":
         with pytest.raises(driver.module.Error, match="transaction is aborted"):
@@ -571,7 +574,7 @@ def test_loss_before_the_first_phase(driver: LiveDriver, db: Any, table: str, ro
     assert numbers(rows, table) == [3]
 
 
-# Drivers without a profile: the inherited rules
+# Drivers without a profile: the inherited rules. Nothing here asks for what is known of these three by now.
 
 
 def pg8000_creator(server: PrivateServer) -> Callable[[], Any]:
@@ -594,12 +597,21 @@ def mariadb_creator(server: PrivateServer) -> Callable[[], Any]:
     return lambda: module.connect(**{word: getattr(server, word) for word in words})
 
 
+@pytest.fixture
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget all profiles."""
+    monkeypatch.setattr(drivers, "_PROFILES", {})
+    drivers._profile_of_class.cache_clear()
+    yield
+    drivers._profile_of_class.cache_clear()
+
+
 @pytest.fixture(
     params=[(PostgresServer, pg8000_creator), (PostgresServer, pgdb_creator), (MariaDBServer, mariadb_creator)],
     ids=["pg8000", "pgdb", "mariadb"],
 )
-def unprofiled(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Lend the server, a function that makes a PersistentDB, and a table, for a driver without a profile."""
+def unprofiled(request: pytest.FixtureRequest, nothing_known: None) -> Iterator[Any]:
+    """Lend the server, a function that makes a PersistentDB, and a table, for a driver as if it had no profile."""
     server_class, creator_for = request.param
     server = request.getfixturevalue("postgres" if server_class is PostgresServer else "mariadb")
     creator = creator_for(server)

@@ -40,6 +40,8 @@ class Driver:
     placeholder: str = "%s"
     autocommit_keyword: bool = True
     """Whether `connect` knows `autocommit`; it is an attribute of the connection otherwise."""
+    socket_file: str = ""
+    """The file in the server's socket directory, for a driver that wants the socket itself."""
 
     @property
     def server_class(self) -> type[PrivateServer]:
@@ -48,7 +50,8 @@ class Driver:
 
     def missing(self) -> str | None:
         """Return why this driver or its server is not here and how to get it, or None; import nothing."""
-        if importlib.util.find_spec(self.module_name) is None:
+        # Of a submodule `find_spec` would import the package, and raise where there is none.
+        if importlib.util.find_spec(self.module_name.partition(".")[0]) is None:
             return f"{self.name} is not installed: {self.install}"
         return self.server_class.missing()
 
@@ -68,6 +71,8 @@ class Driver:
         plain = server.connect_kwargs
         if port is not None:
             plain["port"] = port
+        if self.socket_file:
+            plain["socket"] += "/" + self.socket_file.format(port=plain["port"])
         unwanted = "socket" if via == "tcp" else "host"
         return {word: plain[name] for name, word in self.keywords.items() if name != unwanted} | self.extra
 
@@ -93,7 +98,7 @@ _MYSQL: dict[str, Any] = {
         "database": "database",
     },
 }
-_MYSQLCLIENT_INSTALL = "apt-get install gcc pkg-config libmariadb-dev python3-dev; pip install mysqlclient"
+_BUILD_TOOLS = "apt-get install gcc pkg-config python3-dev"
 
 DRIVERS = (
     Driver("psycopg", "psycopg", **_LIBPQ | {"install": "pip install 'psycopg[binary]'"}),
@@ -104,7 +109,43 @@ DRIVERS = (
     ),
     # PyMySQL spends 20 to 40 ms on loading certificates otherwise.
     Driver("pymysql", "pymysql", "pip install PyMySQL", **_MYSQL, extra={"ssl_disabled": True}),
-    Driver("mysqlclient", "MySQLdb", _MYSQLCLIENT_INSTALL, **_MYSQL, extra={"ssl_mode": "DISABLED"}),
+    Driver(
+        "mysqlclient",
+        "MySQLdb",
+        f"{_BUILD_TOOLS} libmariadb-dev; pip install mysqlclient",
+        **_MYSQL,
+        extra={"ssl_mode": "DISABLED"},
+    ),
+    Driver(
+        "pg8000",
+        "pg8000.dbapi",
+        **_LIBPQ
+        | {
+            "install": "pip install pg8000",
+            "keywords": {"host": "host", "socket": "unix_sock", "port": "port", "user": "user", "database": "database"},
+            "extra": {"ssl_context": False},
+        },
+        autocommit_keyword=False,
+        socket_file=".s.PGSQL.{port}",
+    ),
+    Driver(
+        "pgdb",
+        "pgdb",
+        **_LIBPQ
+        | {
+            "install": f"{_BUILD_TOOLS} libpq-dev; pip install PyGreSQL",
+            "keywords": {"host": "host", "socket": "host", "port": "port", "user": "user", "database": "database"},
+        },
+        autocommit_keyword=False,
+    ),
+    Driver(
+        "mariadb",
+        "mariadb",
+        f"{_BUILD_TOOLS} libmariadb-dev; pip install mariadb",
+        **_MYSQL,
+        extra={},
+        placeholder="?",
+    ),
 )
 """All drivers of the fixture `driver`."""
 

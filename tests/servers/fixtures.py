@@ -22,9 +22,11 @@ __all__ = [
     "driver",
     "maria_proxy",
     "mariadb",
+    "mariadb_tls",
     "nothing_left",
     "pg_proxy",
     "postgres",
+    "postgres_tls",
     "proxy_for",
     "pytest_collection_modifyitems",
     "pytest_report_header",
@@ -59,7 +61,7 @@ def _processes_in(home: str) -> list[str]:
     return found
 
 
-def _lend(server_class: type[PrivateServer]) -> Iterator[Any]:
+def _lend(server_class: Callable[[], PrivateServer]) -> Iterator[Any]:
     server = server_class()  # skips the test where it is not installed
     _lent.append(server)
     try:
@@ -79,6 +81,18 @@ def postgres() -> Iterator[PostgresServer]:
 def mariadb() -> Iterator[MariaDBServer]:
     """Lend a running MariaDB; it starts when the first test asks for it."""
     yield from _lend(MariaDBServer)
+
+
+@pytest.fixture(scope="session")
+def postgres_tls() -> Iterator[PostgresServer]:
+    """Lend a running PostgreSQL that takes encrypted connections."""
+    yield from _lend(lambda: PostgresServer(tls=True))
+
+
+@pytest.fixture(scope="session")
+def mariadb_tls() -> Iterator[MariaDBServer]:
+    """Lend a running MariaDB that takes encrypted connections."""
+    yield from _lend(lambda: MariaDBServer(tls=True))
 
 
 @pytest.fixture(autouse=True)

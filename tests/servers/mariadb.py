@@ -21,7 +21,6 @@ __all__ = ["MariaDBServer"]
 
 _SETTINGS = (
     "--skip-name-resolve",
-    "--skip-ssl",  # from 11.4 on the server makes itself a certificate; the proxy has to read along
     "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M",
     # 2 writes at each commit and syncs once a second: a killed process loses nothing.
@@ -48,10 +47,10 @@ class MariaDBServer(PrivateServer):
     password = "secret"
     database = "test"
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         if reason := self.missing():
             pytest.skip(reason)
-        super().__init__()
+        super().__init__(tls=tls)
 
     @classmethod
     def missing(cls) -> str | None:
@@ -144,6 +143,10 @@ class MariaDBServer(PrivateServer):
             "init-file": self.home / "init.sql",
         }
         mine = [f"--{name}={value}" for name, value in options.items()]
+        if self.tls:
+            mine += [f"--ssl-cert={self._certificate}", f"--ssl-key={self._key}"]
+        else:
+            mine.append("--skip-ssl")  # from 11.4 on it makes itself a certificate; the proxy has to read along
         return [_required("mariadbd"), "--no-defaults", *mine, *_SETTINGS]
 
     def _ready(self) -> bool:

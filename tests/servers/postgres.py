@@ -30,18 +30,19 @@ _SETTINGS = {
     "max_connections": "100",
     "max_prepared_transactions": "20",  # two-phase commit is off without
     "dynamic_shared_memory_type": "mmap",  # in the data directory: a killed server leaves nothing in /dev/shm
-    "io_method": "sync",
     "autovacuum": "off",
     "max_logical_replication_workers": "0",
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
+_SINCE_18 = {"io_method": "sync"}
 
 
 class PostgresServer(PrivateServer):
-    """PostgreSQL 18 with the superuser `postgres`, without passwords, on 127.0.0.1 and on a unix socket.
+    """PostgreSQL with the superuser `postgres`, without passwords, on 127.0.0.1 and on a unix socket.
 
-    *binaries* is the directory of its programs; the default is the wheel's.
+    *binaries* is the directory of its programs; the default is the wheel's, PostgreSQL 18. That one was built
+    without TLS: with *tls* the default is the machine's own PostgreSQL, of any version.
     """
 
     title = "PostgreSQL"
@@ -52,12 +53,15 @@ class PostgresServer(PrivateServer):
     password = ""
     database = "postgres"
 
-    def __init__(self, binaries: Path | None = None) -> None:
-        binaries = binaries or _wheel_binaries()
+    def __init__(self, binaries: Path | None = None, *, tls: bool = False) -> None:
+        binaries = binaries or (_binaries_with_tls() if tls else _wheel_binaries())
+        if binaries is None and tls:
+            pytest.skip("there is no PostgreSQL with TLS: apt-get install postgresql")
         if binaries is None or not (binaries / "postgres").exists():
             pytest.skip(self.missing() or f"PostgreSQL is not in {binaries}")
-        super().__init__()
+        super().__init__(tls=tls)
         self._binaries = binaries
+        self._version = 0
 
     @classmethod
     def missing(cls) -> str | None:
@@ -136,6 +140,10 @@ class PostgresServer(PrivateServer):
     def _command(self) -> list[str]:
         command = [str(self._binaries / "postgres"), "-D", str(self._data)]
         settings = {**_SETTINGS, "port": self.port, "unix_socket_directories": self.home}
+        if self._version >= 18:
+            settings |= _SINCE_18
+        if self.tls:
+            settings |= {"ssl": "on", "ssl_cert_file": self._certificate, "ssl_key_file": self._key}
         return command + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     def _ready(self) -> bool:
@@ -153,13 +161,18 @@ class PostgresServer(PrivateServer):
     def _reachable(self, binaries: Path) -> Path:
         """Return *binaries*, or a copy where the server's user cannot get at them (a venv in root's home)."""
         try:
-            probe = [str(binaries / "postgres"), "--version"]
-            subprocess.run(probe, check=True, capture_output=True, **self._surroundings)
+            self._version = self._version_of(binaries)
         except PermissionError:
             copy = self._copy(binaries)
             self.account.own(self.home)
+            self._version = self._version_of(copy)
             return copy
         return binaries
+
+    def _version_of(self, binaries: Path) -> int:
+        probe = [str(binaries / "postgres"), "--version"]
+        said = subprocess.run(probe, check=True, capture_output=True, text=True, **self._surroundings).stdout
+        return int(said.split()[2].partition(".")[0])  # "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
 
     def _copy(self, binaries: Path) -> Path:
         # The programs look for the wheel's shared libraries in ../../../<package>.libs.
@@ -182,6 +195,18 @@ def _wheel_binaries() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _binaries_with_tls() -> Path | None:
+    """Return the directory of a PostgreSQL of the machine's that was built with TLS; Debian has it in no PATH."""
+    on_path = shutil.which("postgres")
+    places = [Path(on_path).resolve().parent] if on_path else []
+    for place in (*places, *Path("/usr/lib/postgresql").glob("*/bin")):
+        if (place / "postgres").exists() and (place / "pg_config").exists():
+            built = subprocess.run([place / "pg_config", "--configure"], check=True, capture_output=True, text=True)
+            if "ssl" in built.stdout:
+                return place
+    return None
 
 
 def _line(path: Path, number: int) -> str:

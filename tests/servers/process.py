@@ -7,15 +7,17 @@ import atexit
 import contextlib
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from persistentdb.testing.cutter import quiet_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import psutil
     from typing_extensions import Self
 
-__all__ = ["PrivateServer", "ServerFailedError", "Unprivileged", "known", "quiet_port", "wait_until"]
+__all__ = ["PrivateServer", "ServerFailedError", "Unprivileged", "known", "wait_until"]
 
 known: list[PrivateServer] = []
 """Every server of this run that has not been destroyed."""
@@ -55,18 +57,6 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = 5.0) -
         if time.monotonic() > give_up:
             raise TimeoutError(f"waited {timeout} s in vain: {what}")
         time.sleep(0.005)
-
-
-def quiet_port() -> int:
-    """Return a free TCP port of 127.0.0.1 below the range from which outgoing connections take theirs.
-
-    While a server is down, a client could otherwise be given its port, or be connected to itself.
-    """
-    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):  # in use: the next one
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise ServerFailedError("no free port between 15000 and 32000 on 127.0.0.1 in 100 tries")
 
 
 class Unprivileged:
@@ -109,6 +99,8 @@ class PrivateServer(abc.ABC):
 
     `start()` prepares the data directory on its first call. `destroy()` leaves no process, socket or file;
     it runs at exit too, and a guard process does the same when this process is killed.
+
+    With *tls* it makes itself a certificate and takes encrypted connections, too; else it takes none.
     """
 
     title: ClassVar[str]
@@ -122,7 +114,8 @@ class PrivateServer(abc.ABC):
     password: ClassVar[str]
     database: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        self.tls = tls
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen: list[psutil.Process] = []
@@ -236,6 +229,8 @@ class PrivateServer(abc.ABC):
         if self.state != "down":
             return
         if not self._prepared:
+            if self.tls:
+                self._make_certificate()
             self._prepare()
             self._prepared = True
         with self.log.open("ab") as log:
@@ -325,6 +320,30 @@ class PrivateServer(abc.ABC):
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """Return the committed rows of *table* in the order of their first column."""
         return self.query(f"select * from {table} order by 1")
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that a client under TLS has to trust."""
+        return self.home / "tls" / "authority.pem"
+
+    @property
+    def _certificate(self) -> Path:
+        return self.home / "tls" / "server.pem"
+
+    @property
+    def _key(self) -> Path:
+        return self.home / "tls" / "server.key"
+
+    def _make_certificate(self) -> None:
+        trustme = pytest.importorskip("trustme", reason="trustme is not installed: pip install trustme")
+        authority = trustme.CA()
+        issued = authority.issue_cert(self.host, "localhost")
+        self._key.parent.mkdir()
+        authority.cert_pem.write_to_path(self.authority)
+        issued.cert_chain_pems[0].write_to_path(self._certificate)
+        issued.private_key_pem.write_to_path(self._key)
+        self._key.chmod(0o600)
+        self.account.own(self._key.parent)
 
     @property
     def _surroundings(self) -> dict[str, Any]:
