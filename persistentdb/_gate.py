@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from persistentdb._discovery import error_class, error_class_beside, module_of_creator
 from persistentdb._opening import close_quietly
-from persistentdb.exceptions import ServerUnavailable, in_drivers_stead
+from persistentdb.exceptions import ServerUnavailable, add_note, in_drivers_stead
 from persistentdb.outage import Outage, means_away
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Gate:
             )
         kind: Any = in_drivers_stead(ServerUnavailable, self._stands_for)
         refusal: ServerUnavailable = kind(text)
+        add_note(refusal, "persistentdb: nothing was sent; Outage(give_up_after=...) has callers wait for the server")
         return refusal
 
     # What became of it

@@ -88,5 +88,13 @@ def refuse_poisoned(link: Link) -> None:
         raise _error_for(link, kind, _INHERITED if link.inherited else _REMINDERS[kind]) from cause
 
 
+_WHAT_WAS_DONE: dict[type[PersistentDBError], str] = {
+    TransactionLost: "persistentdb: nothing is sent, and nothing reopened, until rollback() ends the lost transaction",
+    CommitOutcomeUnknown: "persistentdb: the commit was not sent again; after rollback() the next use reopens",
+}
+
+
 def _error_for(link: Link, kind: type[PersistentDBError], text: str) -> PersistentDBError:
-    return in_drivers_stead(kind, error_class(link.connection, "OperationalError"))(text)
+    error = in_drivers_stead(kind, error_class(link.connection, "OperationalError"))(text)
+    add_note(error, _WHAT_WAS_DONE[kind])
+    return error

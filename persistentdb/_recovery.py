@@ -82,7 +82,7 @@ NOTES = {
         "call rollback(), then repeat the transaction from its beginning"
     ),
     Recovery.TRANSACTION_LOST: (
-        "persistentdb: the connection was found dead before the commit was sent, so it is certainly not committed; "
+        "persistentdb: the connection was lost before the commit could take effect: it is certainly not committed; "
         "call rollback(), then repeat the transaction from its beginning"
     ),
     Recovery.OUTCOME_UNKNOWN: (

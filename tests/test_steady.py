@@ -20,6 +20,7 @@ from persistentdb import (
     PersistentDB,
     PersistentDBError,
     Ping,
+    ServerUnavailable,
     TransactionLost,
     Verdict,
 )
@@ -44,6 +45,11 @@ def open_db(server: fake.Server) -> Iterator[Callable[..., PersistentDB[Any]]]:
     yield make
     for persist in made:
         persist.close()
+
+
+def notes(error: BaseException) -> str:
+    """Return what was attached to an error."""
+    return "\n".join(getattr(error, "__notes__", []))
 
 
 # C5, C12: losses
@@ -204,6 +210,33 @@ def test_rows_are_never_cut_short_in_silence(server: fake.Server, open_db: Calla
         cursor.fetchone()
     with pytest.raises(TransactionLost):
         db.commit()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "done"),
+    [("lose_unsent", TransactionLost, "nothing reopened"), ("lose_before", CommitOutcomeUnknown, "not sent again")],
+)
+def test_an_error_of_ours_says_what_was_done(fault: str, kind: type[Exception], done: str) -> None:
+    """X1: what is raised in the driver's stead is its OperationalError, has its error as cause, and a note."""
+    server = fake.FakeServer(known=True)
+    with PersistentDB(server.connect) as persist:
+        db = persist.connection()
+        db.cursor().execute("insert a")
+        getattr(server, fault)("commit")
+        for _ in range(2):
+            with pytest.raises(kind) as caught:
+                db.commit()
+            assert isinstance(caught.value, fake.OperationalError)
+            assert isinstance(caught.value.__cause__, fake.OperationalError)
+            assert done in notes(caught.value)
+    server.stop()
+    with PersistentDB(server.connect) as persist:
+        with pytest.raises(fake.OperationalError) as refused:
+            persist.connection()
+        with pytest.raises(ServerUnavailable) as unavailable:
+            persist.connection()
+        assert unavailable.value.__cause__ is refused.value
+        assert "nothing was sent" in notes(unavailable.value)
 
 
 def test_a_reopening_that_fails_is_told(server: fake.Server, open_db: Callable[..., Any]) -> None:
