@@ -47,10 +47,10 @@ def error_class(connection: object, name: str) -> type[Exception] | None:
 
 
 def error_class_beside(error: BaseException, name: str) -> type[Exception] | None:
-    """Return the class of errors of that name from the driver that raised an error; None where there is none."""
+    """Return the class of errors of that name from the module that an error is of; None where there is none."""
     for base in type(error).__mro__:
         for module in _modules_above(base.__module__):
-            found: Any = getattr(module, name, None) if _is_driver(module) else None
+            found: Any = getattr(module, name, None)
             if isinstance(found, type) and issubclass(found, Exception):
                 return found
     return None

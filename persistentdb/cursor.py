@@ -215,19 +215,29 @@ class SteadyCursor(Generic[CurT_co]):
         return link
 
     def _resends(
-        self, error: BaseException, operation: object, arguments: tuple[object, ...], *, several_sends: bool = False
+        self,
+        error: BaseException,
+        operation: object,
+        arguments: tuple[object, ...],
+        *,
+        several_sends: bool = False,
+        repeatable: bool = True,
     ) -> bool:
         """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""
-        repeatable = not (hasattr(operation, "read") or any(_is_used_up(argument) for argument in arguments))
+        once_only = hasattr(operation, "read") or any(_is_used_up(argument) for argument in arguments)
         commits = may_commit(operation, self._link.profile.committing)
-        recovery = self._steady.settle(
-            error,
-            Operation.STATEMENT,
-            self._link,
-            several_sends=several_sends,
-            repeatable=repeatable,
-            may_commit=commits,
-        )
+        try:
+            recovery = self._steady.settle(
+                error,
+                Operation.STATEMENT,
+                self._link,
+                several_sends=several_sends,
+                repeatable=repeatable and not once_only,
+                may_commit=commits,
+            )
+        finally:
+            if self._link.gone:
+                self._link.profile.let_go_of_cursor(self._raw)
         return recovery is Recovery.RESEND
 
     def _send_again(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -239,7 +249,7 @@ class SteadyCursor(Generic[CurT_co]):
         try:
             result = getattr(self._raw, method)(*args, **kwargs)
         except BaseException as error:
-            self._steady.settle(error, Operation.STATEMENT, link, repeatable=False)
+            self._resends(error, None, (), repeatable=False)
             raise
         return self if result is self._raw else result
 

@@ -75,6 +75,8 @@ _OTHER_OS_ERRORS = frozenset(
     {"PermissionError", "IsADirectoryError", "NotADirectoryError", "FileExistsError", "SSLCertVerificationError"}
 )
 _MAY_BE_AWAY = frozenset({"OperationalError", "InterfaceError", "InternalError", "DatabaseError"})
+# SQLSTATEs of a server that cannot take us now: connection exceptions, resources, shutdown; MySQL's unspecific one.
+_AWAY_STATES = ("08", "53", "57P", "HY")
 _NEVER_AWAY = frozenset({"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"})
 
 
@@ -90,7 +92,10 @@ def means_away(error: BaseException) -> bool:
     if isinstance(error, PersistentDBError) or not names & _MAY_BE_AWAY or names & _NEVER_AWAY:
         return False
     driver: Any = profile_of(error)  # the classes of a driver's errors lie beside that of its connections
-    if driver.in_process or driver.code(error) in _REFUSALS or driver.sqlstate(error) in _REFUSALS:
+    state = driver.sqlstate(error)
+    if driver.in_process or driver.code(error) in _REFUSALS or state in _REFUSALS:
+        return False
+    if isinstance(state, str) and not state.startswith(_AWAY_STATES):
         return False
     text = str(error)
     return not any(refusal in text for refusal in _REFUSAL_TEXTS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from servers import LiveDriver, driver_params, wait_until
 
-from persistentdb import CommitOutcomeUnknown, TransactionLost
+from persistentdb import Backoff, CommitOutcomeUnknown, Outage, TransactionLost
 
 from .deeds import (
     Persist,
@@ -139,7 +139,7 @@ def test_restart_while_idle_is_not_noticed(driver: LiveDriver, persist: Persist,
 
 def test_server_still_away(driver: LiveDriver, persist: Persist, table: str, rows: Rows) -> None:
     """C5: while the server is away each use raises the driver's error; afterwards all is well, no session is left."""
-    db = persist().connection()
+    db = persist(outage=Outage(backoff=Backoff(first=0))).connection()
     cursor = db.cursor()
     driver.server.kill()
     for use in (db.begin, lambda: cursor.execute("select 1"), lambda: write(db, table, 1)):

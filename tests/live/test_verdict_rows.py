@@ -240,8 +240,13 @@ def broken_down(driver: LiveDriver, _sessions: list[int]) -> None:
     driver.server.kill()
 
 
-@pytest.mark.parametrize("deed", [killed, stopped, broken_down], ids=["killed", "stopped", "crashed"])
-@pytest.mark.parametrize("mode", ["implicit", "work", "begin", "autocommit"])
+@pytest.mark.parametrize(
+    ("deed", "mode"),
+    [
+        *((killed, mode) for mode in ("implicit", "work", "begin", "autocommit")),
+        *((deed, mode) for deed in (stopped, broken_down) for mode in ("work", "autocommit")),
+    ],
+)
 def test_ended_in_the_middle_of_a_statement(
     driver: LiveDriver,
     table: str,
