@@ -304,8 +304,9 @@ class Link:
         self._effect = effect
 
     def forget_effect(self) -> None:
-        """The statement failed on a living session: it ended nothing."""
-        if self._effect is Effect.ENDS:
+        """The statement failed on a living session: it ended nothing, and opened nothing."""
+        if self._effect in (Effect.ENDS, Effect.OPENS):
+            self.by_sql = self.by_sql and self.pending is not NOTHING
             self._effect = None
 
     def _fold(self) -> None:

@@ -6,6 +6,7 @@ from persistentdb._commits import mark
 from persistentdb._discovery import error_class
 from persistentdb._fitness import looks_dead
 from persistentdb._link import Link
+from persistentdb._opening import close_quietly
 from persistentdb._recovery import NOTES, Pending, Recovery
 from persistentdb.exceptions import (
     CommitOutcomeUnknown,
@@ -56,6 +57,8 @@ def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
     if error is not None and recovery in NOTES:
         add_note(error, NOTES[recovery])
     interrupted = error is not None and not isinstance(error, Exception)
+    if interrupted:
+        close_quietly(link.connection)  # now, so that a cursor that is being read does not go on with it either
     if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not interrupted:
         raise _error_for(link, _POISONS[recovery], NOTES[recovery]) from error
 

@@ -208,7 +208,7 @@ class SteadyCursor(Generic[CurT_co]):
         """See to everything that the connection wants seen to before the next statement."""
         link = self._steady.ready(self)
         if link is not self._link:
-            self._move(link)
+            link = self._follow(link)
         if link.open_cursors is not None:
             link.open_cursors.add(self)
         link.track(operation)
@@ -243,7 +243,9 @@ class SteadyCursor(Generic[CurT_co]):
     def _send_again(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Send the statement on the connection that was just opened; what fails there is the caller's to see."""
         link = self._steady.link
-        self._move(link)
+        if self._recipe is _refuse_to_reopen:
+            _refuse_to_reopen(link.connection)
+        self._steady.once_more(self._move)
         link.track(args[0] if args else None)
         link.usage += 1
         try:
@@ -252,6 +254,19 @@ class SteadyCursor(Generic[CurT_co]):
             self._resends(error, None, (), repeatable=False)
             raise
         return self if result is self._raw else result
+
+    def _follow(self, link: Link) -> Link:
+        """Go on with a cursor of the link in use; one that this finds dead is replaced, outside a transaction."""
+        if self._recipe is _refuse_to_reopen:
+            _refuse_to_reopen(link.connection)
+        try:
+            self._move(link)
+        except BaseException as error:
+            if self._steady.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
+                raise
+            link = self._steady.link
+            self._steady.once_more(self._move)
+        return link
 
     def _move(self, link: Link) -> None:
         """Go on with a cursor of another connection, made and set like the last one."""
@@ -314,7 +329,7 @@ class SteadyCursor(Generic[CurT_co]):
 
     def __iter__(self: SteadyCursor[Iterates[T]]) -> Iterator[T]:
         """Hand out the driver's own iterator; where it matters, its end is noticed."""
-        if self._link.open_cursors is None:
+        if self._link.open_cursors is None and self._link.profile.in_process:
             return iter(self._raw)
         return self._iterate()
 
@@ -387,6 +402,17 @@ def _sending(name: str) -> Callable[..., Any]:
     return method
 
 
+def _next(self: SteadyCursor[Any]) -> Any:
+    """Return the next row."""
+    try:
+        return next(self._raw)
+    except StopIteration:
+        raise
+    except BaseException as error:
+        self._steady.settle(error, Operation.FETCH, self._link)
+        raise
+
+
 _classes: dict[Any, Any] = {}
 """The steady class of each class of driver cursors."""
 
@@ -400,6 +426,7 @@ def cursor_class(raw: Any, statement_methods: tuple[str, ...]) -> Any:
     """
     found = _classes.get(type(raw))
     if found is None:
-        methods = {name: _sending(name) for name in ("callproc", *statement_methods)}
+        methods: dict[str, Any] = {"__next__": _next}
+        methods |= {name: _sending(name) for name in ("callproc", *statement_methods)}
         found = _classes[type(raw)] = forwarding_class(SteadyCursor, raw, "_raw", SteadyCursor._set, methods)
     return found

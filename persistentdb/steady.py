@@ -116,7 +116,7 @@ class SteadyConnection(Generic[ConnT_co]):
             if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
                 raise
             link = self._link
-            raw = link.connection.cursor()
+            raw = self.once_more(lambda link: link.connection.cursor())
         if type(raw) is not link.cursor_type:
             return self._wrap(link, raw, _plain_cursor)
         cursor: SteadyCursor[Any] = link.cursor_class()
@@ -140,7 +140,7 @@ class SteadyConnection(Generic[ConnT_co]):
             if self.settle(error, Operation.CURSOR, link) is not Recovery.RESEND:
                 raise
             link = self._link
-            raw = recipe(link.connection)
+            raw = self.once_more(lambda link: recipe(link.connection))
         return self._wrap(link, raw, recipe)
 
     def _wrap(self, link: Link, raw: Any, recipe: Callable[[Any], Any]) -> SteadyCursor[Any]:
@@ -203,7 +203,7 @@ class SteadyConnection(Generic[ConnT_co]):
             if self.settle(error, Operation.BEGIN, link, may_commit=commits) is not Recovery.RESEND:
                 raise
             link = self._link
-            by_sql = start(link, args, kwargs)
+            by_sql = self.once_more(lambda link: start(link, args, kwargs))
         link.begun(by_sql=by_sql)
 
     def commit(self) -> None:
@@ -250,10 +250,14 @@ class SteadyConnection(Generic[ConnT_co]):
 
     def cancel(self) -> None:
         """End the transaction without its work: the driver's own `cancel` where it has one, then a rollback."""
-        cancel = getattr(self._link.connection, "cancel", None)
+        link = self._link
+        cancel = getattr(link.connection, "cancel", None)
         try:
-            if cancel is not None and not self._link.gone:
+            if cancel is not None and not link.gone:
                 cancel()
+        except BaseException as error:
+            if self.settle(error, Operation.ROLLBACK, link) is not Recovery.SUCCEED:
+                raise
         finally:
             self.rollback()
 
@@ -390,6 +394,15 @@ class SteadyConnection(Generic[ConnT_co]):
             lose(link, recovery, error)
         return recovery
 
+    def once_more(self, action: Callable[[Link], T]) -> T:
+        """Do something on the link in use without another attempt: what fails here is the caller's to see."""
+        link = self._link
+        try:
+            return action(link)
+        except BaseException as error:
+            self.settle(error, Operation.FETCH, link)
+            raise
+
     def _verdict(self, error: BaseException, link: Link) -> Verdict:
         """An interrupt out of a driver call leaves the connection in an unknown state, never to be used again."""
         if not isinstance(error, Exception):
@@ -426,23 +439,36 @@ class SteadyConnection(Generic[ConnT_co]):
 
     def _set(self, name: str, value: object) -> None:
         """Set an attribute of the driver's connection, and of its successors."""
-        link = self.ready(None, None)
-        before = link.profile.autocommit(link.connection)
-        setattr(link.connection, name, value)
-        self._settings.pop((name,), None)  # the last one set is to be the last one set again
-        self._settings[name,] = lambda connection: setattr(connection, name, value)
-        link.settings_changed(before)
+        self._apply((name,), lambda connection: setattr(connection, name, value))
 
     def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method that sets something on the driver's connection, and on its successors."""
+        key = (name, len(args), *sorted(kwargs), *[*args, *kwargs.values()][:key_length])
+        return self._apply(key, lambda connection: getattr(connection, name)(*args, **kwargs))
+
+    def _apply(self, key: tuple[object, ...], setting: Callable[[Any], Any]) -> Any:
+        """Set something on the driver's connection, on a new one if that finds it dead, and on all successors."""
         link = self.ready(None, None)
         before = link.profile.autocommit(link.connection)
-        result = getattr(link.connection, name)(*args, **kwargs)
-        key = (name, len(args), *sorted(kwargs), *[*args, *kwargs.values()][:key_length])
-        self._settings.pop(key, None)
-        self._settings[key] = lambda connection: getattr(connection, name)(*args, **kwargs)
+        try:
+            result = setting(link.connection)
+        except BaseException as error:
+            commits = link.profile.autocommit_commits
+            if self.settle(error, Operation.CURSOR, link, may_commit=commits) is not Recovery.RESEND:
+                raise
+            link = self._link
+            result = self.once_more(lambda link: setting(link.connection))
+        self._settings.pop(key, None)  # the last one set is to be the last one set again
+        self._settings[key] = setting
         link.settings_changed(before)
+        if link.pending is EXPLICIT and before is False and link.profile.autocommit(link.connection) is True:
+            self._begin_in_autocommit(link)
         return result
+
+    def _begin_in_autocommit(self, link: Link) -> None:
+        """Send what `begin()` had left to the driver, which opens no transaction by itself any more."""
+        if link.drivers_begin is None:
+            link.begun(by_sql=self.once_more(lambda link: begin(link, (), {})))
 
     def give_up(self, reason: str, *, now: bool) -> None:
         """Close the connection for good.

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake import Server
 from forking import PATIENCE, Child, forked
 
 from persistentdb import CommitOutcomeUnknown, NotSupportedError, PersistentDB, TransactionLost, _fork, _keeping
 from persistentdb import _thread_exit as thread_exit
+from persistentdb.testing.fake import Server
 
 TESTS = Path(__file__).parent
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="nobody forks here")

@@ -30,7 +30,19 @@ PACKAGE = ROOT / "persistentdb"
 STOREYS = [
     ["dbapi", "_recovery", "_statements", "_discovery", "exceptions", "backoff", "_fork"],
     ["drivers"],  # every file in it
-    ["ping", "failures", "session", "locality", "replay", "outage", "outcome", "rerun", "_watchdog", "_thread_exit", "_keeping"],
+    [
+        "ping",
+        "failures",
+        "session",
+        "locality",
+        "replay",
+        "outage",
+        "outcome",
+        "rerun",
+        "_watchdog",
+        "_thread_exit",
+        "_keeping",
+    ],
     ["_link", "_opening", "_lease", "_gate", "_inherited"],
     ["_forwarding", "_projections", "_transactions", "_fitness", "_commits", "_losses"],
     ["cursor"],

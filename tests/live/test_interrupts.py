@@ -28,12 +28,22 @@ pytestmark = pytest.mark.server
 WAITS_IN_PYTHON = ("psycopg", "pymysql", "pg8000")
 """Drivers whose waiting a signal interrupts at once (psycopg waits in C, and looks for signals ten times a second)."""
 
-PYTHONIC = pytest.mark.parametrize("driver", driver_params(*WAITS_IN_PYTHON), indirect=True)
-
 
 class Timeout(BaseException):
     """What a greenlet's time-out is: no Exception, so that no handler of the driver's errors swallows it."""
 
+
+FROZEN = pytest.mark.parametrize(
+    ("driver", "kind"),
+    [
+        pytest.param(*driver.values, kind, id=f"{driver.id}-{kind.__name__}")
+        for driver in driver_params(*WAITS_IN_PYTHON)
+        for kind in (KeyboardInterrupt, Timeout)
+        if (driver.id, kind) != ("psycopg", KeyboardInterrupt)  # it tries to cancel first, for ten seconds
+    ],
+    indirect=["driver"],
+)
+"""Where the server does not answer."""
 
 KINDS = pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
 
@@ -44,8 +54,8 @@ def seconds(driver: LiveDriver) -> float:
 
 
 @contextmanager
-def interrupted(kind: type[BaseException], when: Callable[[], bool]) -> Iterator[None]:
-    """Have the main thread raise *kind* by a signal once something holds; it has to leave the block."""
+def interrupted(kind: type[BaseException], when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Have the main thread raise *kind* by a signal once something holds and it waits; it has to leave the block."""
     number = signal.SIGINT if kind is KeyboardInterrupt else signal.SIGALRM
 
     def expired(_number: int, _frame: FrameType | None) -> None:
@@ -53,6 +63,7 @@ def interrupted(kind: type[BaseException], when: Callable[[], bool]) -> Iterator
 
     def send() -> None:
         wait_until(when, "the moment to interrupt", 20)
+        wait_until(asleep(), "the main thread to be in the driver's call", 20)
         signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     before = signal.signal(signal.SIGALRM, expired)
@@ -67,6 +78,18 @@ def interrupted(kind: type[BaseException], when: Callable[[], bool]) -> Iterator
         signal.signal(signal.SIGALRM, before)
 
 
+def asleep() -> Callable[[], bool]:
+    """Return a condition that holds once the main thread was seen waiting twenty times in a row."""
+    seen: list[bool] = []
+
+    def waits() -> bool:
+        stat = Path("/proc/self/stat").read_text(encoding="ascii")
+        seen.append(stat.rpartition(")")[2].split()[0] == "S")
+        return all(seen[-20:]) and len(seen) > 20
+
+    return waits
+
+
 @pytest.fixture
 def counter(driver: LiveDriver, table: str) -> Iterator[Counter]:
     """Lend a counter of what the server began to execute."""
@@ -75,8 +98,10 @@ def counter(driver: LiveDriver, table: str) -> Iterator[Counter]:
     counter.drop()
 
 
-@KINDS
-@pytest.mark.parametrize("mode", ["autocommit", "implicit", "work", "begin"])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [*((mode, KeyboardInterrupt) for mode in ("autocommit", "implicit", "work", "begin")), ("work", Timeout)],
+)
 def test_interrupt_in_a_statement(
     driver: LiveDriver, persist: Persist, table: str, rows: Rows, counter: Counter, mode: str, kind: type[BaseException]
 ) -> None:
@@ -103,17 +128,16 @@ def test_interrupt_in_a_statement(
     driver.server.await_sessions(1, timeout=10)
 
 
-@KINDS
-@PYTHONIC
+@FROZEN
 def test_interrupt_in_begin(
     driver: LiveDriver, persist: Persist, table: str, rows: Rows, proxy_for: Any, kind: Any
 ) -> None:
     """X1: begin() that was interrupted has begun nothing: the next one starts a transaction in a new session."""
     proxy: TcpProxy = proxy_for(driver.server)
-    db = persist({"autocommit": True, "port": proxy.port, **impatient(driver)}).connection()
+    db = persist({"autocommit": True, "port": proxy.port}).connection()
     session = session_of(db)
     proxy.freeze()
-    with interrupted(kind, begun_to_wait()):
+    with interrupted(kind):
         db.begin()
     proxy.thaw()
     assert db.in_transaction is False
@@ -126,21 +150,20 @@ def test_interrupt_in_begin(
     driver.server.await_sessions(1)
 
 
-@KINDS
-@PYTHONIC
+@FROZEN
 @pytest.mark.parametrize("begin", [False, True], ids=["implicit", "begin"])
 def test_interrupt_in_commit(
     driver: LiveDriver, persist: Persist, table: str, rows: Rows, proxy_for: Any, begin: bool, kind: type[BaseException]
 ) -> None:
     """X1: a commit that was interrupted is in doubt: the interrupt reaches the caller, then CommitOutcomeUnknown."""
     proxy: TcpProxy = proxy_for(driver.server)
-    db = persist({"port": proxy.port, **impatient(driver)}).connection()
+    db = persist({"port": proxy.port}).connection()
     session = session_of(db)
     if begin:
         db.begin()
     write(db, table, 1)
     proxy.freeze()
-    with interrupted(kind, begun_to_wait()):
+    with interrupted(kind):
         db.commit()
     for use in (db.commit, lambda: write(db, table, 2), db.begin):
         with pytest.raises(CommitOutcomeUnknown):
@@ -152,23 +175,6 @@ def test_interrupt_in_commit(
     assert session_of(db) != session
     driver.server.await_sessions(1)
     assert numbers(rows, table) in ([3], [1, 3])
-
-
-def impatient(driver: LiveDriver) -> dict[str, Any]:
-    """Return the keywords that keep psycopg from waiting long: at Ctrl-C it connects once more, to cancel."""
-    return {"connect_timeout": 2} if driver.name == "psycopg" else {}
-
-
-def begun_to_wait() -> Callable[[], bool]:
-    """Return a condition that holds once the main thread was seen asleep twenty times in a row: the request is sent."""
-    seen: list[bool] = []
-
-    def sleeps() -> bool:
-        stat = Path("/proc/self/stat").read_text(encoding="ascii")
-        seen.append(stat.rpartition(")")[2].split()[0] == "S")
-        return all(seen[-20:]) and len(seen) > 20
-
-    return sleeps
 
 
 FETCHES = {"psycopg": "a named cursor", "pymysql": "an SSCursor"}
