@@ -69,7 +69,7 @@ def ratio_row(operation: of.Operation, figures: Figures) -> str:
     for name, times in zip((of.DBUTILS, of.DBUTILS_TL), least, strict=False):
         faster = median(figures[name]) / ours
         marks.append(_mark(f"{name} {faster:.2f}>={times:g}", reached=faster >= times))
-    ratios = "".join(f"{_spread(figures[name]):<16}" for name in (of.OURS, of.DBUTILS, of.DBUTILS_TL))
+    ratios = "".join(f"{_spread(figures[name]):<15} " for name in (of.OURS, of.DBUTILS, of.DBUTILS_TL))
     return f"{operation.key:<8}{operation.label:<29}{median(figures[of.RAW]) * 1e9:>9.0f}  {ratios}{', '.join(marks)}"
 
 

@@ -24,7 +24,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="at least (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="the plan of an earlier run (default: a new one)")
     parser.add_argument("--tellers", type=int, default=8, help="threads (default: %(default)s)")
-    parser.add_argument("--drivers", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
+    parser.add_argument(
+        "--drivers", nargs="+", default=[], metavar="NAME", help="only these (default: all that are sound)"
+    )
     parser.add_argument("--journal", type=Path, metavar="FILE", help="keep the journal there")
     return parser.parse_args()
 

@@ -87,7 +87,8 @@ def _strict(journal: Journal) -> Iterator[None]:
             # That is what this is about; the children are careful.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             # PyMySQL and pg8000 leave the socket of an attempt to connect that failed to the garbage collector.
-            unconnected = r"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=\d+(, laddr=\('[\d.]+', \d+\))?>"
+            end = r"(, laddr=\('[\d.]+', \d+\)|, raddr=/\S+)?"
+            unconnected = rf"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=\d+{end}>"
             warnings.filterwarnings("ignore", unconnected, ResourceWarning)
             yield
     finally:

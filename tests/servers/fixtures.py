@@ -36,6 +36,9 @@ __all__ = [
     "table",
 ]
 
+IN_THE_DEFAULT_RUN = frozenset({"psycopg", "pymysql"})
+"""The drivers of the live tests in a run without `-m`."""
+
 _numbers = itertools.count(1)
 _lent: list[PrivateServer] = []
 
@@ -148,10 +151,16 @@ def rows(driver: LiveDriver) -> Callable[[str], list[tuple[Any, ...]]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for a server, so that `-m "not server"` leaves it out."""
+    """Mark what asks for a server, and leave all but one driver of each server to CI.
+
+    `-m "not server"` leaves out the first, the default run the second: it is one that a person waits for.
+    """
     for item in items:
         if {"postgres", "mariadb"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "driver" in params and getattr(params["driver"], "name", "") not in IN_THE_DEFAULT_RUN:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header() -> list[str]:
