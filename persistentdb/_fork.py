@@ -124,6 +124,15 @@ def keep_for_ever(thing: object) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+def identity_of(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells the file behind a descriptor from all others; None if there is none."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def silence(descriptor: int) -> None:
     """Put nothing in the place of an inherited socket: what is written there vanishes, what is read ends at once.
 

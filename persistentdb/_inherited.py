@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from persistentdb._fork import keep_for_ever, silence, stand_in_for
+from persistentdb._fork import identity_of, keep_for_ever, silence, stand_in_for
 from persistentdb._recovery import Pending
 from persistentdb.exceptions import NotSupportedError, TransactionLost
 
@@ -83,5 +83,6 @@ def _cut_off(link: Link, connection: Any) -> None:
         descriptor = profile.fileno(connection)
     except Exception:  # noqa: BLE001  each driver has its own error: it has closed the socket already
         return
-    if descriptor >= 0:
+    # A driver may go on naming a descriptor that it has closed, and that is somebody else's by now.
+    if descriptor >= 0 and identity_of(descriptor) == link.socket_identity is not None:
         silence(descriptor)

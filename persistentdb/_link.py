@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from attrs import frozen
 
-from persistentdb._fork import make_way, watch_fork
+from persistentdb._fork import identity_of, make_way, watch_fork
 from persistentdb._gate import Gate
 from persistentdb._inherited import abandon, refuse_inherited
 from persistentdb._opening import close_quietly, logger
@@ -80,6 +80,7 @@ class Link:
         prepared: The transaction is prepared for a two-phase commit, and outlives the connection.
         running: How many calls of the driver are under way that may call back, such as an executemany with a generator.
         readable: Whether there is something to read from the socket; None where there is none to look at.
+        socket_identity: What tells the socket from all other files, even after its number has gone to another.
         proven_at: The monotonic time of the last proof of life, in seconds.
         mortal: The database itself dies with the connection.
         generation: How many losses the gate knew of when this was opened, or last found alive in spite of a doubt.
@@ -120,6 +121,7 @@ class Link:
         "proven_at",
         "readable",
         "running",
+        "socket_identity",
         "terms",
         "usage",
         "watch",
@@ -144,6 +146,7 @@ class Link:
     running: int
     mortal: bool
     readable: Callable[[], object] | None
+    socket_identity: tuple[int, int] | None
     proven_at: float
     generation: int
     doubted: bool
@@ -176,7 +179,9 @@ class Link:
         self.proven_at = monotonic()
         self.mortal = profile.dies_with_connection(connection)
         refuse_inherited(self)
-        self.readable = None if profile.fileno is None else look_at(profile.fileno(connection))
+        descriptor = -1 if profile.fileno is None else profile.fileno(connection)
+        self.readable = None if profile.fileno is None else look_at(descriptor)
+        self.socket_identity = identity_of(descriptor)
         # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
         self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
         self._in_process = profile.in_process
