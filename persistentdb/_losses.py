@@ -52,6 +52,7 @@ def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
         CommitOutcomeUnknown: A commit was under way.
         TransactionLost: A commit was about to be sent.
     """
+    link.profile.let_go(link.connection)
     poison = _POISONS.get(recovery)
     link.lose(None if poison is None else (poison, error))
     if error is not None and recovery in NOTES:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._discovery import error_class
@@ -37,6 +39,9 @@ __all__ = ["SteadyCursor", "cursor_class"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_BEGIN_WITH_A_STATEMENT = frozenset({"executemany", "stream"})
+"""Methods whose first argument tells what they do to the transaction, as that of `execute` does."""
 
 UNSET: Any = object()
 """Not given; None is a value that drivers take."""
@@ -185,7 +190,7 @@ class SteadyCursor(Generic[CurT_co]):
         """Call a method of the driver's cursor that may send several statements."""
         link = self._link
         if link.watch:
-            link = self._attend(args[0] if method == "executemany" and args else None)
+            link = self._attend(args[0] if method in _BEGIN_WITH_A_STATEMENT and args else None)
         link.usage += 1
         if method == "executescript":
             link.whole = False  # sqlite3 commits first
@@ -199,6 +204,8 @@ class SteadyCursor(Generic[CurT_co]):
             if not self._resends(error, text, rest, several_sends=method != "execute"):
                 raise
         else:
+            if isinstance(result, GeneratorType):
+                return self._iterate(result)  # psycopg's stream() sends when it is read
             return self if result is raw else result
         finally:
             link.running -= 1
@@ -276,6 +283,8 @@ class SteadyCursor(Generic[CurT_co]):
                 getattr(new, name)(*value)
             else:
                 setattr(new, name, *value)
+        with suppress(Exception):  # its connection is gone, and so is all that it could complain of
+            self._link.profile.let_go_of_cursor(self._raw)
         self._raw, self._link = new, link
         if link.open_cursors is not None:
             link.open_cursors.add(self)
@@ -331,12 +340,13 @@ class SteadyCursor(Generic[CurT_co]):
         """Hand out the driver's own iterator; where it matters, its end is noticed."""
         if self._link.open_cursors is None and self._link.profile.in_process:
             return iter(self._raw)
-        return self._iterate()
+        return self._iterate(self._raw)
 
-    def _iterate(self) -> Iterator[Any]:
-        link, raw = self._link, self._raw
+    def _iterate(self, rows: Iterable[T]) -> Iterator[T]:
+        """Hand out rows that may still be with the server."""
+        link = self._link
         try:
-            yield from raw
+            yield from rows
         except GeneratorExit:
             raise
         except BaseException as error:

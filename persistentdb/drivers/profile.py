@@ -90,11 +90,11 @@ class DriverProfile:
         committing: First words of statements that commit, by the way, what was done before them.
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
-            for it later.
+            for it later, and no reader takes what is missing for the end.
         disown: In a forked child: makes a connection that the parent opened useless, and leaves its database alone. A
             socket need not be seen to, nothing passes through it any more.
         one_process: A database file belongs to one process, and all its connections there share what is in memory.
-        let_go_of_cursor: Makes a cursor whose statement was lost with its connection safe to be touched again.
+        let_go_of_cursor: Makes a cursor that was lost with its connection safe to be touched again, or dropped.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
         statement_methods: Further methods of the cursor that send statements.

@@ -61,6 +61,11 @@ def _is_streaming(connection: Any) -> bool:
     return bool(pgconn.transaction_status == _ACTIVE or pgconn.pipeline_status)
 
 
+def _let_go_of_cursor(cursor: Any) -> None:
+    """A server-side cursor that is not closed warns when it is destroyed."""
+    cursor.close()
+
+
 PSYCOPG = DriverProfile(
     name="psycopg",
     is_closed=_is_closed,
@@ -77,6 +82,7 @@ PSYCOPG = DriverProfile(
     drain=_drain,
     ping=_ping,
     is_streaming=_is_streaming,
+    let_go_of_cursor=_let_go_of_cursor,
     session_methods=MappingProxyType(
         {
             "add_notice_handler": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from persistentdb.drivers.profile import DriverProfile
 __all__ = ["PYMYSQL"]
 
 SERVER_STATUS_IN_TRANS = 1
+CR_SERVER_LOST = 2013
 
 
 def _is_closed(connection: Any) -> bool:
@@ -44,9 +46,20 @@ def _is_streaming(connection: Any) -> bool:
 
 
 def _let_go(connection: Any) -> None:
-    """The destructor of an unbuffered result would read on, and complain of the missing socket."""
-    if connection._result is not None:
-        connection._result.unbuffered_active = False
+    """The destructor of an unbuffered result would read on, and complain of the missing socket; its reader must know.
+
+    Once the result is not active, PyMySQL reads from it as if its rows had come to their end.
+    """
+    result = connection._result
+    if result is not None and result.unbuffered_active:
+        result.unbuffered_active = False
+        result._read_rowdata_packet_unbuffered = partial(_refuse_rows, connection)
+
+
+def _refuse_rows(connection: Any) -> None:
+    raise connection.OperationalError(
+        CR_SERVER_LOST, "the connection was lost while rows were read from the server: some are missing"
+    )
 
 
 def _disown(connection: Any) -> None:
