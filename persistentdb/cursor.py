@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from types import GeneratorType
+from inspect import isgenerator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from persistentdb._discovery import error_class
@@ -204,7 +204,7 @@ class SteadyCursor(Generic[CurT_co]):
             if not self._resends(error, text, rest, several_sends=method != "execute"):
                 raise
         else:
-            if isinstance(result, GeneratorType):
+            if isgenerator(result):
                 return self._iterate(result)  # psycopg's stream() sends when it is read
             return self if result is raw else result
         finally:

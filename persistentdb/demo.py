@@ -116,7 +116,7 @@ class Teller(threading.Thread):
                 # It may have been committed. To do it again could double it: the next attempt looks first.
                 doubtful = True
                 self.unknown += 1
-            except (TransactionLost, self._bank.driver.Error):
+            except (TransactionLost, self._bank.driver.Error, OSError):  # pg8000 lets the socket's own errors through
                 # Nothing came of this attempt, certainly: the next one begins at the beginning.
                 self.run_again += 1
                 if attempt == MOST_ATTEMPTS:

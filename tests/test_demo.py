@@ -453,7 +453,8 @@ def options(driver: LiveDriver) -> list[str]:
     """Lend what the command line has to say to reach the driver's server, the password by the environment."""
     creator = f"{driver.driver.module_name}:connect"
     words = driver.connect_kwargs() | ({"password": "env:PIN"} if driver.server.password else {})
-    return ["--creator", creator, *(f"{key}={value}" for key, value in words.items())]
+    given = (f"{key}={value}" for key, value in words.items() if value is not False)  # words are no bools
+    return ["--creator", creator, *given]
 
 
 def count_tables(driver: LiveDriver) -> int:

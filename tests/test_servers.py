@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 one_of_each = pytest.mark.parametrize("driver", driver_params("psycopg2", "pymysql"), indirect=True)
 
 
+@pytest.fixture(params=driver_params("psycopg", "psycopg2", "pymysql", "mysqlclient"))
+def driver(request: pytest.FixtureRequest) -> LiveDriver:
+    """Lend the drivers that show best what the servers and the cutter do: others have oddities of their own.
+
+    (The mariadb connector, for one, keeps the interpreter's lock while it reads a result, so that no thread of the
+    same process can hand it over.)
+    """
+    return LiveDriver(request.param, request.param.module(), request.getfixturevalue(request.param.server))
+
+
 @pytest.fixture
 def proxy(driver: LiveDriver, proxy_for: ProxyFor) -> TcpProxy:
     """Lend a proxy in front of the driver's server."""

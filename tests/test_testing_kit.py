@@ -311,7 +311,12 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+IN_THE_DEFAULT_RUN = ("installed, and asked for", "on the path, by option")  # the others are left to CI
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in IN_THE_DEFAULT_RUN else pytest.mark.slow) for way in WAYS]
+)
 def test_the_plugin_is_loaded_once(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """X10: by the entry point, by `pytest_plugins`, by both; a fault that never happened fails who armed it."""
     installed, conftest, options = WAYS[way]

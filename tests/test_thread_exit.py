@@ -347,14 +347,14 @@ def test_databases_come_and_go_in_a_living_thread(ledger: Ledger) -> None:
     """C4: a thread that lives long does not pile up the connections of databases that were dropped."""
 
     def work() -> None:
-        for _ in range(20):
+        for _ in range(5):
             PersistentDB(ledger.connect).connection()
             gc.collect()
         assert ledger.open_connections() <= 1
 
     living = Living(work)
     living.end()
-    assert len(ledger.records) == 20
+    assert len(ledger.records) == 5
     assert all(record.closed_at_home for record in ledger.records)
 
 
@@ -510,7 +510,13 @@ def run_python(*arguments: object, flags: tuple[str, ...] = ()) -> subprocess.Co
     )
 
 
-@pytest.mark.parametrize("flags", [("-W", "error"), ("-X", "dev", "-W", "error")], ids=" ".join)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(("-W", "error"), id="as it comes"),
+        pytest.param(("-X", "dev", "-W", "error"), id="for developers", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("case", EXITS)
 def test_the_interpreter_ends_in_silence(case: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     """C4: nothing is said on stderr at exit, and the main thread's connection is closed, whatever else is running."""

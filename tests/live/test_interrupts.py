@@ -50,7 +50,7 @@ KINDS = pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
 
 def seconds(driver: LiveDriver) -> float:
     """Return how long a statement lasts that is interrupted: the session must not linger long after it."""
-    return 1.5 if driver.name in WAITS_IN_PYTHON else 0.5
+    return 1.0 if driver.name in WAITS_IN_PYTHON else 0.5
 
 
 @contextmanager

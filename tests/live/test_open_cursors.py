@@ -71,7 +71,7 @@ def test_loss_of_a_named_cursor(driver: LiveDriver, db: Any, table: str, rows: R
         if work:
             assert_lost_until_ended(db, table)
         cursor.execute(SERIES["PostgreSQL"])
-        assert len(rest(cursor)) == MANY
+        assert len(rest_by_fetchall(cursor)) == MANY
     db.rollback()
     assert numbers(rows, table) == []
 

@@ -139,7 +139,7 @@ class Player:
         known = self.ledger.lost or self.ledger.perhaps
         tied = stake or known or self.ledger.touched
         unseen = dead and not before.closed and bool(before.ends) and before.ends[1].fileno() != -1
-        busy = bool(before.unread) or bool(self.rows_left())
+        busy = bool(before.unread) or bool(self.rows_left()) or self.is_halfway()
         try:
             told, value = Told.DONE, action()
         except (Exception, KeyboardInterrupt) as error:
@@ -191,8 +191,7 @@ class Player:
                 return told
         if "refused" in str(error):
             if self.server.current.prepared:  # else it was the setup of a connection that was never used
-                aborts = self.server.connection_type.aborts and "by the client" not in str(error)
-                self.ledger.refused(aborts=aborts, rolled_back="deadlock" in str(error))
+                self.ledger.refused(aborts=self.server.current.aborted, rolled_back="deadlock" in str(error))
             return Told.REFUSED
         if "the server is away" in str(error):
             return Told.AWAY
@@ -203,6 +202,11 @@ class Player:
     def rows_left(self) -> list[Handle]:
         """The cursors with rows that were not fetched."""
         return [handle for handle in self.cursors if handle.rows]
+
+    def is_halfway(self) -> bool:
+        """Whether a result that comes row by row was begun, and not fetched to its end; an error may have been that."""
+        cursors = [handle.cursor.driver_cursor for handle in self.cursors]
+        return any(cursor.streaming and cursor.description is not None for cursor in cursors)
 
     def sent(self, told: Told, *, was: Connection, stake: bool) -> None:
         """Look at the session after a statement that was done."""
@@ -339,13 +343,15 @@ class Player:
         """Enter a `transaction()` block; where begin() fails what was done before is rolled back."""
         if self.block is not None:
             return
-        nested = self.ledger.explicit or self.ledger.lost
+        may_be_nested = self.ledger.explicit or self.ledger.lost or self.ledger.perhaps
         block = self.db.transaction()
         told, _ = self.run(block.__enter__, faults)
         self.ledger.begin(told)
         if told is Told.DONE:
             self.block = block
-        elif not nested:
+        elif self.db.in_transaction:
+            assert may_be_nested, "a block that was not entered left a transaction behind"
+        else:
             self.ledger.end()
 
     def leave(self, faults: Faults, *, raises: bool) -> None:
