@@ -1,6 +1,6 @@
 """Thread-affine, hardened, persistent DB-API 2 connections for threaded applications."""
 
-from persistentdb._recovery import Verdict
+from persistentdb._recovery import Operation, Pending, Verdict
 from persistentdb.backoff import Backoff
 from persistentdb.cursor import SteadyCursor
 from persistentdb.dbapi import Connection, ConnectionProvider, Cursor, Module
@@ -40,8 +40,10 @@ __all__ = [
     "Module",
     "NoReplay",
     "NotSupportedError",
+    "Operation",
     "Outage",
     "OutcomeResolver",
+    "Pending",
     "PersistentDB",
     "PersistentDBError",
     "Ping",

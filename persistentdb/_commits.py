@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from persistentdb._link import Link
 from persistentdb._opening import close_quietly, logger
-from persistentdb._recovery import Recovery
+from persistentdb._recovery import Pending, Recovery
 
 __all__ = ["mark", "resolved"]
 
 
 def mark(link: Link) -> None:
-    """Have the transaction marked right before its commit."""
+    """Have the transaction marked right before its commit, where that commits anything.
+
+    Raises:
+        Exception: What the resolver raised. The commit must not be sent then: PostgreSQL would answer it by a rollback.
+    """
     resolver = link.terms.outcome
-    if resolver is None:
-        return
-    try:
+    if resolver is not None and link.pending >= Pending.WORK and not link.profile.is_aborted(link.connection):
         link.mark = resolver.mark(link.connection)
-    except Exception as error:  # noqa: BLE001  the user's own code may raise anything
-        # The commit goes on without: if the connection is lost, it will tell by itself.
-        logger.debug("marking a commit failed: %s", type(error).__name__)
 
 
 def resolved(link: Link, recovery: Recovery) -> Recovery:

@@ -7,6 +7,8 @@ from typing import Any
 
 from persistentdb._forwarding import forwarding_class
 from persistentdb._link import Link, Terms
+from persistentdb._sending import send
+from persistentdb._settings import call_setting, call_unsetting, set_attribute
 from persistentdb._two_phase import TWO_PHASE_METHODS
 from persistentdb.steady import SteadyConnection
 
@@ -15,10 +17,28 @@ __all__ = ["steady_connection"]
 
 def _setting_method(name: str, key_length: int) -> Callable[..., Any]:
     def method(self: SteadyConnection[Any], *args: Any, **kwargs: Any) -> Any:
-        return self._call_setting(name, key_length, args, kwargs)
+        return call_setting(self, name, key_length, args, kwargs)
 
     method.__name__ = name
     method.__doc__ = f"Call the driver's `{name}`; what it sets is set again after a reopening."
+    return method
+
+
+def _unsetting_method(name: str, undone: str) -> Callable[..., Any]:
+    def method(self: SteadyConnection[Any], *args: Any, **kwargs: Any) -> Any:
+        return call_unsetting(self, name, undone, args, kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"Call the driver's `{name}`; what `{undone}` had set is not set again after a reopening."
+    return method
+
+
+def _sending_method(name: str) -> Callable[..., Any]:
+    def method(self: SteadyConnection[Any], *args: Any, **kwargs: Any) -> Any:
+        return send(self, name, args, kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"Send what the driver's `{name}` sends, never twice."
     return method
 
 
@@ -44,12 +64,14 @@ def steady_connection(terms: Terms) -> SteadyConnection[Any]:
     if found is None:
         methods: dict[str, Callable[..., Any]] = {**TWO_PHASE_METHODS}
         methods |= {name: _setting_method(name, length) for name, length in link.profile.session_methods.items()}
+        methods |= {name: _sending_method(name) for name in link.profile.sending_methods}
+        methods |= {name: _unsetting_method(name, undone) for name, undone in link.profile.unsetting_methods.items()}
         methods |= {name: _cursor_method(name) for name in ("execute", "executemany", "executescript")}
         found = forwarding_class(
             SteadyConnection,
             link.connection,
             "_link.connection",
-            SteadyConnection._set,
+            set_attribute,
             methods,
             SteadyConnection.revive,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from time import monotonic
 from typing import Any
 
 from persistentdb._discovery import error_class
@@ -27,7 +26,7 @@ def is_calm(link: Link, event: Ping | None) -> bool:
         or link.profile.is_closed(link.connection)
         or (link._recycles and link.usage >= link.terms.maxusage)
         or link.readable()
-        or (event is not None and link._due & int(event) and monotonic() - link.proven_at >= link._window)
+        or (event is not None and link._due & int(event) and link.clock() - link.proven_at >= link._window)
     )
 
 
@@ -90,7 +89,7 @@ def _answers(link: Link, event: Ping | None, *, doubted: bool) -> bool:
     if not due or link.pending is not NOTHING:
         return True
     window = ping.window if isinstance(ping, MaskPing) and link.readable is not None else 0
-    if window and not doubted and monotonic() - link.proven_at < window:
+    if window and not doubted and link.clock() - link.proven_at < window:
         return True
     return _ask(link, ping)
 
@@ -108,7 +107,7 @@ def _ask(link: Link, ping: PingStrategy[Any]) -> bool:
     except BaseException:
         link.lose(None)  # interrupted in the middle of an exchange
         raise
-    link.proven_at = monotonic()
+    link.proven_at = link.clock()
     return alive
 
 

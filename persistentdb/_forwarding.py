@@ -58,8 +58,6 @@ def _forwarded(
     setting: Callable[[Any, str, object], None],
     revive: Callable[[Any], object] | None,
 ) -> Any:
-    if name == "__next__":
-        return _next_of(path)
     found = inspect.getattr_static(raw_type, name, None)
     get: Callable[[Any], Any] = attrgetter(f"{path}.{name}")
     if revive is not None and inspect.isroutine(found):
@@ -77,15 +75,6 @@ def _reviving(get: Callable[[Any], Any], revive: Callable[[Any], object]) -> Cal
         return get(self)
 
     return get_method
-
-
-def _next_of(path: str) -> Callable[[Any], Any]:
-    raw_of = attrgetter(path)
-
-    def __next__(self: Any) -> Any:  # noqa: N807
-        return next(raw_of(self))
-
-    return __next__
 
 
 def _late_names(path: str) -> Callable[[Any, str], Any]:

@@ -19,7 +19,7 @@ from persistentdb._gate import Gate
 from persistentdb._inherited import abandon, refuse_inherited
 from persistentdb._opening import close_quietly, logger
 from persistentdb._recovery import Operation, Pending
-from persistentdb._statements import Effect, changes_schema, effect_of, may_commit
+from persistentdb._statements import Effect, changes_schema, effect_of, may_commit, text_of
 from persistentdb.drivers import UNKNOWN, DriverProfile, profile_of
 from persistentdb.drivers.profile import look_at
 from persistentdb.exceptions import PersistentDBError
@@ -81,7 +81,9 @@ class Link:
         running: How many calls of the driver are under way that may call back, such as an executemany with a generator.
         readable: Whether there is something to read from the socket; None where there is none to look at.
         socket_identity: What tells the socket from all other files, even after its number has gone to another.
-        proven_at: The monotonic time of the last proof of life, in seconds.
+        guards_commit: There is something to be done right before a commit: a look at the socket, a mark.
+        proven_at: The time of the last proof of life, in seconds on the clock.
+        clock: Returns the time in seconds; the ping strategy's own clock, if it has one.
         mortal: The database itself dies with the connection.
         generation: How many losses the gate knew of when this was opened, or last found alive in spite of a doubt.
         mark: What the resolver of commits recognises the transaction by; None where there is none.
@@ -102,6 +104,7 @@ class Link:
         "_tracks",
         "_window",
         "by_sql",
+        "clock",
         "connection",
         "cursor_class",
         "cursor_type",
@@ -109,6 +112,7 @@ class Link:
         "drivers_begin",
         "generation",
         "gone",
+        "guards_commit",
         "inherited",
         "mark",
         "mortal",
@@ -147,7 +151,9 @@ class Link:
     mortal: bool
     readable: Callable[[], object] | None
     socket_identity: tuple[int, int] | None
+    guards_commit: bool
     proven_at: float
+    clock: Callable[[], float]
     generation: int
     doubted: bool
     whole: bool
@@ -176,12 +182,14 @@ class Link:
         self.gone = self.ordered = self.doubted = self.by_sql = self.prepared = self.inherited = False
         self.mark: object = None
         self.poison: tuple[type[PersistentDBError], BaseException | None] | None = None
-        self.proven_at = monotonic()
+        self.clock = terms.ping.clock if isinstance(terms.ping, MaskPing) else monotonic
+        self.proven_at = self.clock()
         self.mortal = profile.dies_with_connection(connection)
         refuse_inherited(self)
         descriptor = -1 if profile.fileno is None else profile.fileno(connection)
         self.readable = None if profile.fileno is None else look_at(descriptor)
         self.socket_identity = identity_of(descriptor)
+        self.guards_commit = self.readable is not None or terms.outcome is not None
         # sqlite3 tells by itself what is pending, unless it always is in a transaction (autocommit=False).
         self._tracks = not profile.transaction_is_work or profile.in_transaction(connection) is True
         self._in_process = profile.in_process
@@ -296,15 +304,16 @@ class Link:
 
     def track(self, operation: object) -> None:
         """Note what a statement that is about to be sent leaves behind."""
-        effect = effect_of(operation)
+        text = text_of(operation)
+        effect = effect_of(text)
         if self.pending is NOTHING and self.profile.autocommit(self.connection) is True:
             if effect is Effect.OPENS:
                 self.by_sql = True
             else:
                 effect = Effect.ENDS
-        if effect is Effect.WORK and self.profile.committing and changes_schema(operation):
+        if effect is Effect.WORK and self.profile.committing and changes_schema(text):
             effect = Effect.ENDS
-        if self.pending is EXPLICIT and (effect is Effect.ENDS or may_commit(operation, self.profile.committing)):
+        if self.pending is EXPLICIT and (effect is Effect.ENDS or may_commit(text, self.profile.committing)):
             self.whole = False
         self._effect = effect
 
@@ -323,7 +332,7 @@ class Link:
             self.pending = NOTHING
             self.by_sql = False
         elif effect is Effect.READS:
-            self.pending = max(self.pending, READS)
+            self.pending = max(self.pending, WORK if self.profile.reads_are_work(self.connection) else READS)
         else:
             self.pending = WORK
         self._effect = None  # last: an interrupt before it folds once more
@@ -349,7 +358,7 @@ class Link:
         self.pending = NOTHING
         self.by_sql = self.prepared = False
         if not self._in_process:
-            self.proven_at = monotonic()
+            self.proven_at = self.clock()
         if self._asks_again:
             try:
                 self._due = self._ask_strategy()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from persistentdb._commits import mark
+from contextlib import suppress
+
 from persistentdb._discovery import error_class
 from persistentdb._fitness import looks_dead
 from persistentdb._link import Link
@@ -57,17 +58,20 @@ def lose(link: Link, recovery: Recovery, error: BaseException | None) -> None:
     link.lose(None if poison is None else (poison, error))
     if error is not None and recovery in NOTES:
         add_note(error, NOTES[recovery])
+    # Now: a cursor that is being read must not go on with it, and the server is to give up what it holds of it, should
+    # the session live on after all.
+    if link.profile.cursor_is_streaming is not None:
+        for cursor in tuple(link.open_cursors or ()):
+            with suppress(Exception):
+                link.profile.let_go_of_cursor(cursor._raw)
+    close_quietly(link.connection)
     interrupted = error is not None and not isinstance(error, Exception)
-    if interrupted:
-        close_quietly(link.connection)  # now, so that a cursor that is being read does not go on with it either
     if recovery in (Recovery.TRANSACTION_LOST, Recovery.OUTCOME_UNKNOWN) and not interrupted:
         raise _error_for(link, _POISONS[recovery], NOTES[recovery]) from error
 
 
 def refuse_lost(link: Link) -> None:
     """Look at the socket just before work is committed: if it is dead now, the work is certainly not.
-
-    Where commits are resolved, the transaction is marked for it.
 
     Raises:
         TransactionLost: It is dead.
@@ -77,7 +81,6 @@ def refuse_lost(link: Link) -> None:
     if looks_dead(link):
         link.tell_others()
         lose(link, Recovery.TRANSACTION_LOST, None)
-    mark(link)
 
 
 def refuse_poisoned(link: Link) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import iscoroutine, isgenerator
 from itertools import count
 from typing import Any, TypeVar
 
 from persistentdb._link import Link
 from persistentdb._losses import refuse_poisoned
 from persistentdb._recovery import Pending
-from persistentdb.exceptions import PersistentDBError, ServerUnavailable, TransactionLost, add_note
+from persistentdb._transactions import refuse_aborted, refuse_open_work
+from persistentdb.exceptions import ServerUnavailable, TransactionLost, add_note
 from persistentdb.outage import means_away
 from persistentdb.rerun import Rerun
 from persistentdb.steady import SteadyConnection
@@ -33,7 +35,9 @@ def run(connect: Callable[[], SteadyConnection[Any]], rerun: Rerun, work: Callab
         What the function returned when its transaction was committed.
 
     Raises:
-        PersistentDBError: Uncommitted work is open that would be lost with a failed attempt, and not be done again.
+        TypeError: The function returned a generator or a coroutine.
+        PersistentDBError: Uncommitted work is open that would be lost with a failed attempt, and not be done again; or
+            the function has not let out an error that has ended the transaction on the server (PostgreSQL).
         Exception: What the function or the database raised the last time.
     """
     for failures in count(1):
@@ -62,10 +66,11 @@ class _Attempt:
     def make(self, connect: Callable[[], SteadyConnection[Any]], work: Callable[[SteadyConnection[Any]], T]) -> T:
         db = self._connected(connect)
         if db.link.pending is Pending.EXPLICIT:
-            return work(db)
+            return _done(work(db))
         link = self._begun(db)
         try:
-            result = work(db)
+            result = _done(work(db))
+            refuse_aborted(db.link)
             db.commit()
         except BaseException as error:
             self.may_rerun = may_rerun(error, link)
@@ -81,11 +86,7 @@ class _Attempt:
             raise
         link = db.link
         refuse_poisoned(link)
-        if link.hanging() is Pending.WORK:
-            raise PersistentDBError(
-                "run() with uncommitted work from before: it would be lost with an attempt that fails, and not be done "
-                "again; call commit() or rollback() first"
-            )
+        refuse_open_work(link, "run()")
         return db
 
     def _begun(self, db: SteadyConnection[Any]) -> Link:
@@ -96,6 +97,21 @@ class _Attempt:
             raise
         db.link.keep_whole()
         return db.link
+
+
+def _done(result: T) -> T:
+    """Return what a function returned, if it has come to its end by that.
+
+    Raises:
+        TypeError: It returned what would do the work only after the commit.
+    """
+    if isgenerator(result) or iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"run(): the function returned a {type(result).__name__}, whose body would run after the commit; give a "
+            "plain function that has done its work when it returns"
+        )
+    return result
 
 
 def may_rerun(error: BaseException, link: Link) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from functools import lru_cache
+from typing import Any, cast
 
-__all__ = ["Effect", "changes_schema", "effect_of", "may_commit"]
+__all__ = ["Effect", "changes_schema", "effect_of", "may_commit", "text_of"]
 
 
 class Effect(Enum):
@@ -25,30 +26,57 @@ class Effect(Enum):
     """It commits or rolls back the whole transaction."""
 
 
-_LEADING_NOISE = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*(?![!+M]).*?\*/|\()*", re.DOTALL)
+# No comment is what MySQL executes of one (/*! */), nor what holds another one: PostgreSQL's comments nest, others' do
+# not, so that the first word cannot be told.
+_LEADING_NOISE = re.compile(r"(?:\s|(?:--|\#)[^\n]*(?:\n|$)|/\*(?![!+M])(?:(?!/\*).)*?\*/|\()*", re.DOTALL)
 _FIRST_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 _READS = frozenset({"select", "show", "explain", "describe", "desc", "values"})
 _OPENS = frozenset({"begin", "start"})
 _ENDS = frozenset({"commit", "rollback", "end", "abort"})
-# SELECT ... FOR UPDATE/SHARE, SELECT ... INTO, EXPLAIN ANALYZE (which executes), "rollback to savepoint", "commit
-# prepared", "commit and chain", a second statement behind a semicolon: a word in a literal only makes for more caution.
-_MORE_THAN_A_READ = re.compile(r"\b(?:for|into|analyze|lock)\b|;\s*\S", re.IGNORECASE)
+# SELECT ... FOR UPDATE/SHARE, SELECT ... INTO, EXPLAIN ANALYZE (or ANALYSE: it executes), "rollback to savepoint",
+# "commit prepared", "commit and chain", a second statement behind a semicolon: a word in a literal only makes for more
+# caution.
+_MORE_THAN_A_READ = re.compile(r"\b(?:for|into|analy[sz]e|lock)\b|;\s*\S", re.IGNORECASE)
 _DDL = frozenset({"alter", "create", "drop", "rename", "truncate"})
 _MORE_THAN_DDL = re.compile(r"\btemporary\b|;\s*\S", re.IGNORECASE)
+_XA = re.compile(r"xa\s+(?:(start|begin)|(commit|rollback))\b", re.IGNORECASE)
+_PREPARES_TRANSACTION = re.compile(r"prepare\s+transaction\b", re.IGNORECASE)
 _MORE_THAN_AN_END = re.compile(r"\b(?:to|prepared|chain)\b|;\s*\S", re.IGNORECASE)
 
 
-def effect_of(operation: object) -> Effect:
+def text_of(operation: object) -> str | None:
+    """Return the text of what was given to `execute`; None where it cannot be told.
+
+    Args:
+        operation: Text, bytes, a composed SQL object of psycopg or psycopg2, a template string (Python 3.14).
+    """
+    if isinstance(operation, str):
+        return operation
+    if isinstance(operation, (bytes, bytearray)):
+        return operation.decode("latin-1")
+    if hasattr(operation, "as_string"):
+        return _composed_text(operation)
+    pieces = getattr(operation, "strings", None)
+    return "?".join(cast("tuple[str, ...]", pieces)) if isinstance(pieces, tuple) else None
+
+
+def _composed_text(operation: Any) -> str | None:
+    try:
+        return str(operation.as_string(None))
+    except Exception:  # noqa: BLE001  psycopg2 wants a connection for names and values, which are no keywords
+        parts = getattr(operation, "seq", ())
+        return "".join(getattr(part, "string", "?") for part in parts) or None
+
+
+def effect_of(text: str | None) -> Effect:
     """Return what a statement does to the transaction.
 
     Args:
-        operation: What was given to `execute`: text or bytes; anything else (a composed SQL object) counts as work.
+        text: The statement, as `text_of` tells it; what is not known counts as work.
     """
-    if isinstance(operation, bytes):
-        operation = operation.decode("latin-1")
-    if not isinstance(operation, str):
+    if text is None:
         return Effect.WORK
-    return _effect_of_text(operation) if len(operation) > _SHORT else _remembered_effect(operation)
+    return _effect_of_text(text) if len(text) > _SHORT else _remembered_effect(text)
 
 
 def _effect_of_text(operation: str) -> Effect:
@@ -59,6 +87,8 @@ def _effect_of_text(operation: str) -> Effect:
         return Effect.OPENS
     if keyword in _ENDS and not _MORE_THAN_AN_END.search(operation, start):
         return Effect.ENDS
+    if keyword == "xa" and (xa := _XA.match(operation, start)):
+        return Effect.OPENS if xa.group(1) else Effect.ENDS
     return Effect.WORK
 
 
@@ -70,27 +100,30 @@ def _first_word(operation: str) -> tuple[int, str]:
     return start, word.group().lower() if word else ""
 
 
-def may_commit(operation: object, committing: frozenset[str]) -> bool:
-    """Return whether a statement commits what was done before it.
+def may_commit(text: str | None, committing: frozenset[str]) -> bool:
+    """Return whether a statement, or one of several in a text, may commit what was done before it.
 
     Args:
-        operation: What was given to `execute`.
+        text: The statement, as `text_of` tells it.
         committing: The first words by which the database commits on the way, beside COMMIT itself.
     """
-    if isinstance(operation, bytes):
-        operation = operation.decode("latin-1")
-    if not isinstance(operation, str):
-        return False
-    word = _first_word(operation)[1]
-    return word in ("commit", "end") or word in committing
+    # A semicolon in a literal only makes for more caution.
+    return text is not None and any(_part_may_commit(part, committing) for part in text.split(";"))
 
 
-def changes_schema(operation: object) -> bool:
+def _part_may_commit(part: str, committing: frozenset[str]) -> bool:
+    start, word = _first_word(part)
+    if not word:
+        return start < len(part)  # there is something, but no word that we could judge by
+    return word in ("commit", "end") or word in committing or _PREPARES_TRANSACTION.match(part, start) is not None
+
+
+def changes_schema(text: str | None) -> bool:
     """Return whether a statement is a single one that changes the schema, and so commits in some databases."""
-    if not isinstance(operation, str):
+    if text is None:
         return False
-    start, word = _first_word(operation)
-    return word in _DDL and not _MORE_THAN_DDL.search(operation, start)
+    start, word = _first_word(text)
+    return word in _DDL and not _MORE_THAN_DDL.search(text, start)
 
 
 _SHORT = 1000

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from persistentdb._link import Link
-from persistentdb.exceptions import NotSupportedError
+from persistentdb._recovery import Pending
+from persistentdb.exceptions import NotSupportedError, PersistentDBError
 
-__all__ = ["begin", "end_by_sql"]
+__all__ = ["begin", "end_by_sql", "refuse_aborted", "refuse_open_work"]
 
 
 def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -43,6 +44,36 @@ def begin(link: Link, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if send:
         connection.cursor().execute("begin")
     return by_sql
+
+
+def refuse_open_work(link: Link, what: str) -> None:
+    """See that a transaction about to be begun as a whole takes nothing with it that was done before.
+
+    Args:
+        link: The link.
+        what: The method that was called.
+
+    Raises:
+        PersistentDBError: There is uncommitted work, or MySQL would commit it now, or it would be lost with a failure.
+    """
+    if link.hanging() is Pending.WORK:
+        raise PersistentDBError(
+            f"{what} with uncommitted work from before: it would be lost when this fails, and not be done again; call "
+            "commit() or rollback() first"
+        )
+
+
+def refuse_aborted(link: Link) -> None:
+    """See that a transaction about to be committed is not one that its server will roll back without a word.
+
+    Raises:
+        PersistentDBError: An error has ended it, and whoever ran into that did not let it out.
+    """
+    if not link.gone and link.profile.is_aborted(link.connection):
+        raise PersistentDBError(
+            "the transaction cannot be committed: the error of a statement, which was not let out, has ended it on the "
+            "server; let such an error out, or set a savepoint before the statement and roll back to that"
+        )
 
 
 def end_by_sql(link: Link, how: str) -> None:

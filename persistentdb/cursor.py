@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from persistentdb._discovery import error_class
 from persistentdb._forwarding import forwarding_class
 from persistentdb._recovery import Operation, Recovery
-from persistentdb._statements import may_commit
+from persistentdb._statements import may_commit, text_of
 from persistentdb.dbapi import Cursor
 from persistentdb.exceptions import PersistentDBError
 
@@ -232,7 +232,7 @@ class SteadyCursor(Generic[CurT_co]):
     ) -> bool:
         """Settle an error out of the driver; True if the statement is to be sent again, on a new connection."""
         once_only = hasattr(operation, "read") or any(_is_used_up(argument) for argument in arguments)
-        commits = may_commit(operation, self._link.profile.committing)
+        commits = may_commit(text_of(operation), self._link.profile.committing)
         try:
             recovery = self._steady.settle(
                 error,

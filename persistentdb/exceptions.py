@@ -21,7 +21,8 @@ class TransactionLost(PersistentDBError):
     """Raised when uncommitted work is gone with its connection; it is certainly not committed.
 
     It is raised again by every statement and every `commit()` until the transaction is ended by `rollback()`, by
-    `close()` or by leaving its `with` block. Then the work can be done again from its beginning.
+    `close()` or by leaving its `with` block. Then the work can be done again from its beginning; but what a statement
+    has committed on its way, as MySQL's CREATE TABLE does with all that was done before it, is in the database.
     """
 
 
@@ -59,9 +60,22 @@ def in_drivers_stead(
 
 @cache
 def _combined(error_class: Any, operational_error: Any) -> type[PersistentDBError]:
-    members = {"__module__": error_class.__module__, "__doc__": error_class.__doc__}
+    def reduce(self: Any) -> tuple[Any, ...]:
+        _, args, *state = operational_error.__reduce__(self)
+        notes = getattr(self, "__notes__", [])  # psycopg2's errors leave them behind
+        return _rebuilt, (error_class, operational_error, args, notes), *state
+
+    members = {"__module__": error_class.__module__, "__doc__": error_class.__doc__, "__reduce__": reduce}
     combined: type[PersistentDBError] = type(error_class.__name__, (error_class, operational_error), members)
     return combined
+
+
+def _rebuilt(error_class: Any, operational_error: Any, args: tuple[Any, ...], notes: list[str]) -> PersistentDBError:
+    """Make an error anew in the process that a worker hands it to: pickle would find no such class by its name."""
+    error = _combined(error_class, operational_error)(*args)
+    for note in notes:
+        add_note(error, note)
+    return error
 
 
 def described(value: object) -> str:

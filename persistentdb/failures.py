@@ -94,7 +94,7 @@ class FailureTest:
         test: Tells whether failover applies to an error.
     """
 
-    test: Callable[[BaseException], bool]
+    test: Callable[[BaseException], bool] = field(repr=False)
 
     def verdict(self, error: BaseException, connection: object, /) -> Verdict:
         """Ask the connection, then the error's code and message, then the function."""

@@ -68,6 +68,15 @@ _REFUSALS: tuple[object, ...] = (
     *("28000", "28P01", "3D000", "42501", "42704", "22023"),
     *("ORA-01005", "ORA-01017", "ORA-28000", "ORA-28001", "DPY-4001"),
 )  # a tuple, for the code that a profile of a user's own gives may be unhashable
+# A MySQL server that gives one of these numbers is there, and has refused something: a statement of the setup, say.
+_MYSQLS_OWN = range(1000, 2000)
+# Those by which it says that it cannot take us now: no room, going down, a connection broken in the handshake, killed.
+_MYSQL_AWAY = frozenset(
+    {
+        *(1037, 1038, 1040, 1041, 1042, 1043, 1053, 1077, 1078, 1079, 1080, 1135, 1152, *range(1154, 1162), 1184),
+        *(1203, 1205, 1213, 1226, 1317, 1927),
+    }
+)
 # libpq's errors at connect carry no code: the server's own words, which are untranslated in the common installations.
 _REFUSAL_TEXTS = ("authentication failed", "pg_hba.conf", "does not exist", "no password supplied")
 # A file that may not be read, a certificate that is not trusted: no word of a server that would be away.
@@ -93,7 +102,10 @@ def means_away(error: BaseException) -> bool:
         return False
     driver: Any = profile_of(error)  # the classes of a driver's errors lie beside that of its connections
     state = driver.sqlstate(error)
-    if driver.in_process or driver.code(error) in _REFUSALS or state in _REFUSALS:
+    code = driver.code(error)
+    if driver.in_process or code in _REFUSALS or state in _REFUSALS:
+        return False
+    if isinstance(code, int) and code in _MYSQLS_OWN and code not in _MYSQL_AWAY:
         return False
     if isinstance(state, str) and not state.startswith(_AWAY_STATES):
         return False

@@ -30,7 +30,8 @@ class OutcomeResolver(Protocol[ConnT_contra]):
     def mark(self, connection: ConnT_contra, /) -> object:
         """Return what the transaction can be recognised by later; None if it cannot be.
 
-        Asked inside the transaction, right before its commit is sent. An error counts as None.
+        Asked inside the transaction, right before its commit is sent. An error leaves `commit()` as it is, and nothing
+        is committed: the database may have ended the transaction by it.
 
         Args:
             connection: The driver's connection.
@@ -70,18 +71,24 @@ class PostgresOutcome(OutcomeResolver[Connection[Any]]):
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False, validator=is_callable())
 
     def mark(self, connection: Connection[Any], /) -> object:
-        """Return the transaction's number, and since when the server has been running."""
-        number, *started = _only_row(connection, f"select pg_current_xact_id_if_assigned()::text, {_STARTED}")
-        return number, started
+        """Return the transaction's number, and since when the server has been running.
+
+        It is given one if it has none yet, for a mere NOTIFY gets one only in the commit; not on a standby, where
+        nothing can be changed.
+        """
+        number = "case when not pg_is_in_recovery() then pg_current_xact_id()::text end"
+        return _only_row(connection, f"select {number} as number, {_STARTED}")
 
     def committed(self, mark: Any, connection: Connection[Any], /) -> bool | None:
-        """Ask what became of the transaction's number; what had none had changed nothing, and counts as committed."""
-        number, started = mark
+        """Ask what became of the transaction's number; what had none, on a standby, counts as committed."""
+        number, *started = mark
         if number is None:
             return True
         until = self.clock() + self.patience
         while True:
-            status, *now_started = _only_row(connection, f"select pg_xact_status('{int(number)}'::xid8), {_STARTED}")
+            status, *now_started = _only_row(
+                connection, f"select pg_xact_status('{int(number)}'::xid8) as status, {_STARTED}"
+            )
             connection.rollback()  # a question opens a transaction, too
             if status != "in progress" or self.clock() >= until:
                 break
@@ -95,15 +102,24 @@ _PAUSE = 0.02
 """Seconds between two looks at a transaction that is still in progress."""
 
 _STARTED = """\
-pg_postmaster_start_time()::text,
-(select backend_start::text from pg_stat_activity where backend_type = 'checkpointer')"""
+pg_postmaster_start_time()::text as started,
+(select backend_start::text from pg_stat_activity where backend_type = 'checkpointer') as recovered"""
 """The server's start, and that of a process which starts anew after each recovery."""
 
 
-def _only_row(connection: Connection[Any], query: str) -> Any:
+def _only_row(connection: Connection[Any], query: str) -> tuple[Any, ...]:
+    """Return the columns of a query's row, in whatever form the connection's cursors give rows."""
     with closing(connection.cursor()) as cursor:
         cursor.execute(query)
-        return cursor.fetchone()
+        row: Any = cursor.fetchone()
+    if hasattr(row, "keys"):
+        return tuple(row.values())
+    if not issubclass(type(row), (tuple, list)):
+        raise TypeError(
+            f"PostgresOutcome cannot read a row that is {described(row)}: have the connection's cursors give tuples or "
+            "dictionaries, and other rows by a row factory of single cursors"
+        )
+    return tuple(row)
 
 
 def as_outcome(value: OutcomeResolver[Any] | None) -> OutcomeResolver[Any] | None:

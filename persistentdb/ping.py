@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import IntFlag
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, instance_of, optional
+from attrs.validators import ge, gt, instance_of, is_callable, optional
 
 from persistentdb.backoff import REAL
 from persistentdb.dbapi import Connection
@@ -79,9 +80,10 @@ class MaskPing(PingStrategy[ConnT]):
             0 checks every time.
         timeout: Seconds after which a check without an answer is given up, and the connection with it; only where
             the socket is known. None: when the driver gives up.
+        clock: Returns the time in seconds, for the window; it never goes back.
 
     Raises:
-        TypeError: A time is no number.
+        TypeError: A time is no number, or the clock no function.
         ValueError: A time is out of range.
     """
 
@@ -89,6 +91,7 @@ class MaskPing(PingStrategy[ConnT]):
     check: str | Callable[[ConnT], object] | None = field(default=None, repr=False)
     window: float = field(default=WINDOW, validator=[instance_of(REAL), ge(0)])
     timeout: float | None = field(default=TIMEOUT, validator=_POSITIVE)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, validator=is_callable())
 
     def due(self, event: Ping, /) -> bool:
         """Whether the mask has this event's bit."""

@@ -59,7 +59,7 @@ class FunctionSetup(SessionSetup[ConnT]):
         function: Called with every new connection of the driver.
     """
 
-    function: Callable[[ConnT], object]
+    function: Callable[[ConnT], object] = field(repr=False)  # that of a partial would show what was bound to it
 
     def prepare(self, connection: ConnT, /) -> None:
         """Call the function."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from persistentdb._commits import resolved
+from persistentdb._commits import mark, resolved
 from persistentdb._fitness import is_calm, spent
 from persistentdb._link import Link, Terms
 from persistentdb._losses import lose, refuse_lost, refuse_poisoned
 from persistentdb._recovery import Operation, Pending, Recovery, Verdict, decide
-from persistentdb._transactions import begin, end_by_sql
+from persistentdb._transactions import begin, end_by_sql, refuse_aborted, refuse_open_work
 from persistentdb.cursor import SteadyCursor, cursor_class
 from persistentdb.dbapi import Connection, Cursor
 from persistentdb.drivers import UNKNOWN
@@ -220,8 +220,10 @@ class SteadyConnection(Generic[ConnT_co]):
             if link.pending < WORK and link.gone:
                 link.ended()
                 return
-        if link.readable is not None:
+        if link.guards_commit:
             refuse_lost(link)
+            if self._terms.outcome is not None:
+                self.once_more(mark)
         try:
             if link.by_sql:
                 end_by_sql(link, "commit")
@@ -268,11 +270,16 @@ class SteadyConnection(Generic[ConnT_co]):
         Raises:
             TransactionLost: The work was lost and is certainly not committed: the block can be run again.
             CommitOutcomeUnknown: The connection broke during the commit, which may or may not have happened.
+            PersistentDBError: A statement's error has ended the transaction on the server (PostgreSQL), and the block
+                has not let it out; or there is uncommitted work from before the block.
         """
         nested = self._link.pending is EXPLICIT or self._link.poison is not None
+        if not nested:
+            refuse_open_work(self._link, "transaction()")
         try:
             self.begin()
             yield self
+            refuse_aborted(self._link)
             self.commit()
         except BaseException:
             if not nested:
@@ -434,41 +441,6 @@ class SteadyConnection(Generic[ConnT_co]):
         if self._lease is not None:
             self._lease.link = link
         return link
-
-    # What the caller sets, and who may use it
-
-    def _set(self, name: str, value: object) -> None:
-        """Set an attribute of the driver's connection, and of its successors."""
-        self._apply((name,), lambda connection: setattr(connection, name, value))
-
-    def _call_setting(self, name: str, key_length: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method that sets something on the driver's connection, and on its successors."""
-        key = (name, len(args), *sorted(kwargs), *[*args, *kwargs.values()][:key_length])
-        return self._apply(key, lambda connection: getattr(connection, name)(*args, **kwargs))
-
-    def _apply(self, key: tuple[object, ...], setting: Callable[[Any], Any]) -> Any:
-        """Set something on the driver's connection, on a new one if that finds it dead, and on all successors."""
-        link = self.ready(None, None)
-        before = link.profile.autocommit(link.connection)
-        try:
-            result = setting(link.connection)
-        except BaseException as error:
-            commits = link.profile.autocommit_commits
-            if self.settle(error, Operation.CURSOR, link, may_commit=commits) is not Recovery.RESEND:
-                raise
-            link = self._link
-            result = self.once_more(lambda link: setting(link.connection))
-        self._settings.pop(key, None)  # the last one set is to be the last one set again
-        self._settings[key] = setting
-        link.settings_changed(before)
-        if link.pending is EXPLICIT and before is False and link.profile.autocommit(link.connection) is True:
-            self._begin_in_autocommit(link)
-        return result
-
-    def _begin_in_autocommit(self, link: Link) -> None:
-        """Send what `begin()` had left to the driver, which opens no transaction by itself any more."""
-        if link.drivers_begin is None:
-            link.begun(by_sql=self.once_more(lambda link: begin(link, (), {})))
 
     def give_up(self, reason: str, *, now: bool) -> None:
         """Close the connection for good.

@@ -436,11 +436,38 @@ def test_the_page_has_all_rows() -> None:
     assert written == table_of_rows()
 
 
+CALLED = {"MySQLdb": "mysqlclient", "pymysql": "PyMySQL"}
+"""What a driver is called where that is not its module's name."""
+
+
+def table_of_settings() -> str:
+    """Return the table of the methods that are called again on a new connection, as the code has it."""
+    head = ("driver", "the last call of", "the last call for each name, type or handler of", "until taken back by")
+    lines: list[tuple[str, ...]] = [head, ("---",) * len(head)]
+    for profile in BUILT_IN:
+        methods = profile.session_methods
+        if methods:
+            once, each = ([name for name in methods if (methods[name] > 0) is apart] for apart in (False, True))
+            cells = (
+                ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+                for names in (once, each, profile.unsetting_methods)
+            )
+            lines.append((CALLED.get(profile.name, profile.name), *cells))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def test_the_page_has_all_settings() -> None:
+    """X3: the table of what is set again is the code's; print `table_of_settings()` to renew it."""
+    page = DOCS.read_text("utf-8")
+    written = page.partition("<!-- settings -->\n")[2].partition("\n<!-- end of settings -->")[0]
+    assert written == table_of_settings()
+
+
 def test_the_page_names_all_drivers() -> None:
     """X2: each driver with a profile has its line in the table of facts."""
     page = DOCS.read_text("utf-8").lower()
     for profile in BUILT_IN:
-        assert f"| {profile.name.replace('MySQLdb', 'mysqlclient').lower()} |" in page
+        assert f"| {CALLED.get(profile.name, profile.name).lower()} |" in page
 
 
 def test_profiles_are_found_by_the_modules_of_their_drivers() -> None:

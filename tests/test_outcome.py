@@ -167,22 +167,70 @@ def test_an_interrupt_asks_nobody(server: fake.FakeServer, open_db: Open) -> Non
         db.commit()
 
 
-def test_a_mark_that_fails(server: fake.FakeServer) -> None:
-    """X1: without a mark the commit is sent all the same, and stays unknown when it is lost."""
+class Broken(Resolver):
+    """Cannot mark: as many times as it has errors to raise."""
 
-    class Broken(Resolver):
-        def mark(self, connection: Any, /) -> object:
-            raise RuntimeError("no mark")
+    def __init__(self, *errors: BaseException) -> None:
+        super().__init__(answer=True)
+        self.errors = list(errors)
 
-    resolver = Broken(answer=True)
-    with PersistentDB(server.connect, outcome=resolver) as persist:
-        db = persist.connection()
-        db.cursor().execute("insert a")
+    def mark(self, connection: Any, /) -> object:
+        """Fail, or mark."""
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().mark(connection)
+
+
+def test_a_mark_that_fails(server: fake.FakeServer, open_db: Open) -> None:
+    """X1: its error reaches the caller, and no commit is sent: a server that it has upset would just roll back."""
+    db = open_db(Broken(RuntimeError("no mark"), fake.OperationalError("refused", code="57014")))
+    db.cursor().execute("insert a")
+    for match in ("no mark", "refused"):
+        with pytest.raises(Exception, match=match):
+            db.commit()
+        assert db.in_transaction
+        assert server.committed == []
+    db.commit()
+    assert server.committed == ["insert a"]
+
+
+def test_a_mark_that_is_lost(server: fake.FakeServer, open_db: Open) -> None:
+    """X1: a loss while the commit is marked is one before the commit: the work is lost, for certain."""
+    db = open_db(Broken(fake.OperationalError("gone", code="57P01")))
+    db.cursor().execute("insert a")
+    server.kill()
+    with pytest.raises(fake.OperationalError):
         db.commit()
+    with pytest.raises(TransactionLost):
+        db.commit()
+    db.rollback()
+    assert server.committed == []
+
+
+def test_an_interrupt_in_a_mark(server: fake.FakeServer, open_db: Open) -> None:
+    """X1: the connection is suspect and not used again; the work is lost, for the commit was not sent."""
+    resolver = Broken(KeyboardInterrupt())
+    db = open_db(resolver)
+    raw = db.driver_connection
+    db.cursor().execute("insert a")
+    with pytest.raises(KeyboardInterrupt):
+        db.commit()
+    with pytest.raises(TransactionLost):
+        db.commit()
+    db.rollback()
+    db.cursor().execute("insert b")
+    db.commit()
+    assert db.driver_connection is not raw
+    assert server.committed == ["insert b"]
+
+
+def test_a_driver_that_nothing_is_known_of() -> None:
+    """X1: the resolver is asked there, too, although there is no socket to look at."""
+    server, resolver = fake.FakeServer(), Resolver(answer=True)
+    with PersistentDB(server.connect, outcome=resolver) as persist:
+        lose_the_commit(server, persist.connection())
+        assert len(resolver.asked) == 1
         assert server.committed == ["insert a"]
-        with pytest.raises(CommitOutcomeUnknown):
-            lose_the_commit(server, db)
-        assert resolver.asked == []
 
 
 def test_a_wrong_resolver(server: fake.FakeServer) -> None:
@@ -215,7 +263,7 @@ def test_postgres_answers(
     server: fake.FakeServer, status: str | None, started: list[str], expected: bool | None
 ) -> None:
     """X1: only what is certain counts; a server that has crashed since is not believed that it has committed."""
-    server.answer("pg_current_xact_id_if_assigned", [("77", *STARTED)])
+    server.answer("pg_current_xact_id()", [("77", *STARTED)])
     server.answer("pg_xact_status('77'::xid8)", [(status, *started)])
     clock = FakeClock()
     resolver = PostgresOutcome(patience=1.0, clock=clock, sleep=clock.sleep)
@@ -224,9 +272,28 @@ def test_postgres_answers(
     assert (clock() >= 1.0) == (status == "in progress")
 
 
+@pytest.mark.parametrize(
+    "form", [tuple, list, lambda row: dict(zip(("number", "started", "recovered"), row, strict=True))]
+)
+def test_rows_of_any_form(server: fake.FakeServer, form: Callable[[tuple[str, ...]], Any]) -> None:
+    """X1: what form the connection's rows have changes nothing."""
+    server.answer("pg_current_xact_id()", [form(("77", *STARTED))])
+    server.answer("pg_xact_status('77'::xid8)", [form(("committed", *STARTED))])
+    resolver = PostgresOutcome()
+    assert resolver.committed(resolver.mark(server.connect()), server.connect()) is True
+
+
+@pytest.mark.parametrize("row", ["745", b"745"])
+def test_a_row_that_is_none(server: fake.FakeServer, row: Any) -> None:
+    """X1: a row factory that gives single values is told of; its digits are not taken for a transaction's number."""
+    server.answer("pg_current_xact_id()", [row])
+    with pytest.raises(TypeError, match="PostgresOutcome cannot read a row"):
+        PostgresOutcome().mark(server.connect())
+
+
 def test_postgres_changed_nothing(server: fake.FakeServer) -> None:
-    """X1: a transaction without a number has changed nothing: that its commit was lost loses nothing."""
-    server.answer("pg_current_xact_id_if_assigned", [(None, *STARTED)])
+    """X1: on a standby, where no transaction gets a number, nothing is changed: a lost commit loses nothing."""
+    server.answer("pg_current_xact_id()", [(None, *STARTED)])
     resolver = PostgresOutcome()
     assert resolver.committed(resolver.mark(server.connect()), server.connect()) is True
 
@@ -242,6 +309,6 @@ def test_postgres_is_waited_for(server: fake.FakeServer) -> None:
 
     server.answer("pg_xact_status", [("in progress", *STARTED)])
     connection = server.connect()
-    assert PostgresOutcome(clock=clock, sleep=sleep).committed(("77", STARTED), connection) is True
+    assert PostgresOutcome(clock=clock, sleep=sleep).committed(("77", *STARTED), connection) is True
     assert 0.5 < clock() < 0.6
     assert connection.calls.count("rollback") == len(clock.sleeps) + 1

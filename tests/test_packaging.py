@@ -47,7 +47,7 @@ STOREYS = [
     ["_forwarding", "_projections", "_transactions", "_fitness", "_commits", "_losses"],
     ["cursor"],
     ["steady"],
-    ["_two_phase", "_factory", "_running"],
+    ["_two_phase", "_sending", "_settings", "_factory", "_running"],
     ["persistent"],
     ["__init__", "__main__", "demo", "_demo_bank", "_demo_saboteur"],
     ["testing"],  # every file in it; on top, so that nothing of the library can come to need it

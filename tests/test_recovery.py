@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import psycopg.sql
+import psycopg2.sql
 import pytest
 
 from persistentdb._recovery import NOTES, Operation, Pending, Recovery, Verdict, decide
-from persistentdb._statements import Effect, effect_of
+from persistentdb._statements import Effect, effect_of, may_commit, text_of
 
 NOTHING, READS, WORK, EXPLICIT = Pending
 NOT_LOST, UNSENT, MAYBE_SENT = Verdict
@@ -71,6 +73,13 @@ def test_every_raised_loss_says_what_was_done() -> None:
     assert all("\n" not in note and note.startswith("persistentdb: ") for note in NOTES.values())
 
 
+class Template:
+    """What a template string of Python 3.14 is: the pieces around its values."""
+
+    def __init__(self, strings: tuple[str, ...]) -> None:
+        self.strings = strings
+
+
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
@@ -97,6 +106,20 @@ def test_every_raised_loss_says_what_was_done() -> None:
         (object(), Effect.WORK),
         ("begin", Effect.OPENS),
         ("start transaction", Effect.OPENS),
+        ("explain analyse delete from t", Effect.WORK),
+        ("/* /* nested */ select 1 */ delete from t", Effect.WORK),
+        ("# a remark\nselect 1", Effect.READS),
+        ("# a remark\nbegin", Effect.OPENS),
+        ("xa start 'x'", Effect.OPENS),
+        ("XA BEGIN 'x'", Effect.OPENS),
+        ("xa end 'x'", Effect.WORK),
+        ("xa prepare 'x'", Effect.WORK),
+        ("xa commit 'x'", Effect.ENDS),
+        (psycopg.sql.SQL("select {}").format(psycopg.sql.Identifier("x")), Effect.READS),
+        (psycopg2.sql.SQL("select {}").format(psycopg2.sql.Identifier("x")), Effect.READS),
+        (psycopg2.sql.SQL("delete from {}").format(psycopg2.sql.Identifier("x")), Effect.WORK),
+        (Template(("select ", " from t")), Effect.READS),
+        (Template(("", " select 1")), Effect.WORK),
         ("commit", Effect.ENDS),
         ("ROLLBACK;", Effect.ENDS),
         ("rollback to savepoint s", Effect.WORK),
@@ -107,4 +130,29 @@ def test_every_raised_loss_says_what_was_done() -> None:
 )
 def test_effect_of_a_statement(operation: object, expected: Effect) -> None:
     """X1, design 4: a statement whose first keyword is not a plain read is work; doubt makes it work, too."""
-    assert effect_of(operation) is expected
+    assert effect_of(text_of(operation)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("commit", True),
+        ("end", True),
+        ("select 1; commit", True),
+        ("/* a remark */ commit;", True),
+        ("prepare transaction 'x'", True),
+        ("prepare p as select 1", False),
+        ("alter table t add x int", True),
+        ("# a remark\nalter table t add x int", True),
+        ("/*! alter table t add x int */", True),
+        ("insert into t values (1); alter table t add x int", True),
+        ("insert into t values (1)", False),
+        ("insert into t values (1); -- done\n", False),
+        ("select 1;", False),
+        ("rollback", False),
+        (None, False),
+    ],
+)
+def test_what_may_commit(text: str | None, expected: bool) -> None:
+    """X1: a statement that commits on the way is seen wherever it stands in a text: what it committed is not redone."""
+    assert may_commit(text, frozenset({"alter"})) is expected

@@ -356,3 +356,41 @@ def test_wrong_bounds() -> None:
     """C1: no attempt at all is refused."""
     with pytest.raises(ValueError, match="attempts"):
         Rerun(attempts=0)
+
+
+def test_work_that_would_come_too_late(persist: PersistentDB[Any], server: fake.FakeServer) -> None:
+    """X1: a generator or a coroutine, whose body would run after the commit, is refused, alone and in a transaction."""
+
+    def generate(db: SteadyConnection[Any]) -> Iterator[int]:
+        db.cursor().execute("insert a")
+        yield 1
+
+    async def later(db: SteadyConnection[Any]) -> None:
+        db.cursor().execute("insert a")
+
+    for function in (generate, later):
+        with pytest.raises(TypeError, match="would run after the commit"):
+            persist.run(function)
+        with pytest.raises(TypeError, match="would run after the commit"):
+            persist.run(lambda _, function=function: persist.run(function))
+    assert server.executed == []
+    assert not persist.connection().in_transaction
+
+
+def test_a_setting_that_commits_on_the_way(tmp_path: Path) -> None:
+    """X1: on sqlite3 a change of the isolation level commits; what was done before that is not done again."""
+    with PersistentDB(sqlite3, 60, database=str(tmp_path / "data.db")) as persist:
+        persist.run(lambda db: db.execute("create table t (x)"))
+        calls: list[int] = []
+
+        def work(db: SteadyConnection[Any]) -> None:
+            calls.append(1)
+            db.execute("insert into t values (1)")
+            db.isolation_level = None
+            db.driver_connection.close()
+            db.execute("select 1")
+
+        with pytest.raises(sqlite3.ProgrammingError):
+            persist.run(work)
+        assert calls == [1]
+        assert persist.connection().execute("select count(*) from t").fetchall() == [(1,)]

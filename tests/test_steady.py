@@ -12,6 +12,7 @@ import pytest
 from persistentdb import (
     Backoff,
     CommitOutcomeUnknown,
+    FailureClasses,
     InheritedReplay,
     MaskPing,
     NoReplay,
@@ -24,6 +25,7 @@ from persistentdb import (
     TransactionLost,
     Verdict,
 )
+from persistentdb.drivers import Rule
 from persistentdb.testing import fake
 
 
@@ -66,16 +68,18 @@ def test_an_idle_loss_is_invisible(server: fake.Server, open_db: Callable[..., A
 
 
 def test_a_cursor_outlives_its_connection(server: fake.Server, open_db: Callable[..., Any]) -> None:
-    """C5, X3: a cursor made before the loss goes on, with its arguments, arraysize and sizes."""
+    """C5, X3: a cursor made before the loss goes on, with its arguments, arraysize, input and output sizes."""
     cursor = open_db(ping=0).connection().cursor("name", scrollable=True)
     cursor.arraysize = 7
     cursor.setinputsizes(1, 2)
+    cursor.setoutputsize(1000, 3)
     old = cursor.driver_cursor
     server.kill()
     cursor.execute("insert a")
     new = cursor.driver_cursor
     assert new is not old
-    assert (new.args, new.kwargs, new.arraysize, new.sizes) == (("name",), {"scrollable": True}, 7, (1, 2))
+    assert (new.args, new.kwargs) == (("name",), {"scrollable": True})
+    assert (new.arraysize, new.sizes, new.output_size) == (7, (1, 2), (1000, 3))
 
 
 def test_other_cursors_follow(server: fake.Server, open_db: Callable[..., Any]) -> None:
@@ -783,10 +787,21 @@ def test_an_unknown_outcome_stays_unknown(server: fake.Server, open_db: Callable
     server.kill()
     with pytest.raises(CommitOutcomeUnknown):
         db.commit()
-    with pytest.raises(fake.OperationalError):
+    with pytest.raises(fake.InterfaceError, match="closed"):
         cursor.fetchone()
     with pytest.raises(CommitOutcomeUnknown):
         db.commit()
+
+
+def test_a_session_that_is_given_up(server: fake.Server, open_db: Callable[..., Any]) -> None:
+    """X1: what a rule calls lost is closed at once, should the session live on: it holds no lock until the next use."""
+    rule = Rule(Verdict.LOST_MAYBE_SENT, text="read-only", why="a failover")
+    db = open_db(failures=FailureClasses(rules=[rule])).connection()
+    db.cursor().execute("insert a")
+    server.fail("insert b", fake.OperationalError("read-only"))
+    with pytest.raises(fake.OperationalError):
+        db.cursor().execute("insert b")
+    assert len(server.sessions) == 0
 
 
 class OneShot:
@@ -885,7 +900,17 @@ def test_a_cursor_without_weak_references(server: fake.Server, monkeypatch: pyte
     plain = fake.Connection.cursor
     monkeypatch.setattr(fake.Connection, "cursor", lambda self: Bare(plain(self)))
     with PersistentDB(server.connect, 3) as persist:
-        persist.connection().cursor().execute("select 1")
+        db = persist.connection()
+        cursor: Any = db.cursor()
+        with pytest.raises(TypeError, match="weak reference"):
+            weakref.ref(cursor.driver_cursor)
+        for _ in range(4):
+            cursor.execute("select 1")
+            assert cursor.fetchall() == [(1,)]
+            db.commit()
+        assert isinstance(cursor.driver_cursor, Bare)
+    assert server.executed == ["select 1"] * 4
+    assert len(server.connections) == 2
 
 
 def test_execute_by_keyword(open_db: Callable[..., Any]) -> None:

@@ -226,7 +226,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_examples_find_mistakes(mistake: str, moment: str) -> None:
-    """X10: the tests that the page shows pass for the code that it shows, and fail for two careless versions of it."""
+    """X10: the tests that the page shows pass for the code that it shows, and fail for three careless versions."""
     right, wrong, finder = MISTAKES[mistake]
     source, (lose, sold) = examples("In twenty lines"), MOMENTS[moment]
     assert source.count(right) == 1

@@ -28,8 +28,10 @@ def _autocommit(_: Any) -> bool | None:
 
 
 def _lives_in_memory(connection: Any) -> bool:
-    row = connection.execute(_THIS_DATABASE).fetchone()
-    return row is not None and row[0] is None
+    rows = connection.execute(
+        _THIS_DATABASE
+    ).fetchall()  # to the end: an open result would block the caller's next call
+    return bool(rows) and rows[0][0] is None
 
 
 def _refuses_begin(_: Any) -> str | None:

@@ -84,5 +84,5 @@ MARIADB = DriverProfile(
     ends_in_silence=True,
     autocommit_commits=True,
     committing=MYSQL_COMMITTING,
-    session_methods=MappingProxyType({"select_db": 0}),
+    session_methods=MappingProxyType({"change_user": 0, "select_db": 0}),
 )

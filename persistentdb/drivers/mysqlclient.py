@@ -43,19 +43,34 @@ MYSQL_COMMITTING = frozenset(
         "alter",
         "analyze",
         "begin",
+        "cache",
         "call",
+        "change",
+        "check",
         "create",
         "drop",
+        "execute",
+        "flush",
         "grant",
+        "install",
+        "load",
         "lock",
+        "optimize",
+        "purge",
         "rename",
+        "repair",
+        "reset",
         "revoke",
         "set",
         "start",
+        "stop",
         "truncate",
+        "uninstall",
+        "unlock",
+        "xa",
     ]
 )
-"""First words of statements that commit what was done before them, by the way (CALL and SET: some of them do)."""
+"""First words of statements that commit what was done before them, by the way; of some of these only a few forms do."""
 
 
 def error_number(error: BaseException) -> object:
@@ -99,5 +114,15 @@ MYSQLCLIENT = DriverProfile(
     cursor_is_streaming=_streams,
     autocommit_commits=True,
     committing=MYSQL_COMMITTING,
-    session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_sql_mode": 0}),
+    sending_methods=("query",),
+    session_methods=MappingProxyType(
+        {
+            "autocommit": 0,
+            "change_user": 0,
+            "select_db": 0,
+            "set_character_set": 0,
+            "set_server_option": 0,
+            "set_sql_mode": 0,
+        }
+    ),
 )

@@ -12,7 +12,7 @@ from persistentdb.drivers.rules import Rule
 
 __all__ = ["PG8000"]
 
-_IDLE = b"I"
+_IDLE, _IN_ERROR = b"I", b"E"
 _READS_THE_REPLY = "handle_messages"
 
 
@@ -32,6 +32,10 @@ def _in_transaction(connection: Any) -> bool | None:
     if _is_closed(connection):
         return None
     return connection._transaction_status not in (None, _IDLE)
+
+
+def _is_aborted(connection: Any) -> bool:
+    return bool(connection._transaction_status == _IN_ERROR)
 
 
 def _autocommit(connection: Any) -> bool | None:
@@ -94,6 +98,7 @@ PG8000 = DriverProfile(
     code_is_truth=True,
     out_of_step=_out_of_step,
     in_transaction=_in_transaction,
+    is_aborted=_is_aborted,
     autocommit=_autocommit,
     fileno=_fileno,
     drain=_ping,

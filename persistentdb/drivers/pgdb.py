@@ -12,7 +12,7 @@ from persistentdb.drivers.rules import Rule
 __all__ = ["PGDB"]
 
 # libpq's PGTransactionStatusType
-_IDLE, _ACTIVE, _UNKNOWN = 0, 1, 4
+_IDLE, _ACTIVE, _IN_ERROR, _UNKNOWN = 0, 1, 3, 4
 
 
 def _is_closed(connection: Any) -> bool:
@@ -34,6 +34,10 @@ def _in_transaction(connection: Any) -> bool | None:
     if status == _ACTIVE:
         return True if connection._tnx else None
     return None if status == _UNKNOWN else status != _IDLE
+
+
+def _is_aborted(connection: Any) -> bool:
+    return _status(connection) == _IN_ERROR
 
 
 def _autocommit(connection: Any) -> bool | None:
@@ -83,6 +87,7 @@ PGDB = DriverProfile(
     code=_code,
     sqlstate=_code,
     in_transaction=_in_transaction,
+    is_aborted=_is_aborted,
     autocommit=_autocommit,
     fileno=_fileno,
     drain=_ping,

@@ -71,11 +71,15 @@ class DriverProfile:
         conflicts: Codes of the errors by which a server ends a transaction for another one's sake (deadlock,
             serialization failure): nothing of it is left, and it may succeed when it is run again.
         in_transaction: Whether a transaction is open; None where the driver cannot tell.
+        is_aborted: Whether an error has ended the open transaction, so that the server will answer its commit by a
+            rollback, without an error.
         transaction_is_work: Whether an open transaction always means uncommitted work (reads open none).
+        reads_are_work: Whether what was read must not be read anew in the middle of a transaction: the caller asked for
+            one snapshot.
         autocommit: Whether each statement commits by itself; None where the driver cannot tell.
         fileno: The socket's file descriptor; None for a database in this very process.
-        drain: Reads what an idle session was sent unasked, raises when it finds the session dead; None: anything that
-            can be read from an idle session is its end.
+        drain: Reads what an idle session was sent unasked, raises when it finds the session dead; None: an idle session
+            is sent nothing but its end, and what else can be read is the rest of a reply.
         ping: Makes a round trip that opens no transaction and never reconnects; raises when the session is dead.
         is_streaming: Whether rows or results are still to be read from the server.
         cursor_is_streaming: The same, for drivers where only the cursor tells.
@@ -97,6 +101,10 @@ class DriverProfile:
         let_go_of_cursor: Makes a cursor that was lost with its connection safe to be touched again, or dropped.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
+        permissions: Those of these methods that permit what another one of them, named here, does.
+        sending_methods: Methods of the connection that send a statement, their first argument.
+        unsetting_methods: Methods of the connection that take back what one of those, named here, has set with the same
+            arguments.
         statement_methods: Further methods of the cursor that send statements.
     """
 
@@ -110,7 +118,9 @@ class DriverProfile:
     code_is_truth: bool = False
     conflicts: frozenset[object] = CONFLICTS
     in_transaction: Callable[[Any], bool | None] = _unknown
+    is_aborted: Callable[[Any], bool] = _never
     transaction_is_work: bool = False
+    reads_are_work: Callable[[Any], bool] = _never
     autocommit: Callable[[Any], bool | None] = _unknown
     fileno: Callable[[Any], int] | None = None
     drain: Callable[[Any], object] | None = None
@@ -127,6 +137,9 @@ class DriverProfile:
     disown: Callable[[Any], object] = _nothing_to_do
     one_process: bool = False
     session_methods: Mapping[str, int] = NO_METHODS
+    permissions: Mapping[str, str] = MappingProxyType({})
+    sending_methods: tuple[str, ...] = ()
+    unsetting_methods: Mapping[str, str] = MappingProxyType({})
     autocommit_commits: bool = False
     committing: frozenset[str] = frozenset()
     always_open: Callable[[Any], bool] = _never
@@ -173,7 +186,7 @@ class DriverProfile:
     def survives(self, connection: object) -> bool:
         """Whether an idle session lives on although there is something to read from its socket."""
         if self.drain is None:
-            return False
+            return self.fileno is not None and has_more_to_say(self.fileno(connection))
         try:
             self.drain(connection)
             if not self.in_transaction(connection):
@@ -200,3 +213,18 @@ def look_at(descriptor: int) -> Callable[[], object]:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     return partial(poller.poll, 0)
+
+
+def has_more_to_say(descriptor: int) -> bool:
+    """Whether what can be read from a socket is the rest of a reply: the other side has not hung up.
+
+    Where the system does not tell that (it is Linux that does), what can be read is taken for the end.
+
+    Args:
+        descriptor: The socket's file descriptor.
+    """
+    if not hasattr(select, "POLLRDHUP"):
+        return False
+    poller = select.poll()
+    poller.register(descriptor, select.POLLRDHUP)
+    return not poller.poll(0)

@@ -13,7 +13,9 @@ from persistentdb.drivers.rules import Rule
 __all__ = ["PSYCOPG"]
 
 # libpq's PGTransactionStatusType
-_IDLE, _ACTIVE, _UNKNOWN = 0, 1, 4
+_IDLE, _ACTIVE, _IN_ERROR, _UNKNOWN = 0, 1, 3, 4
+# psycopg.IsolationLevel
+_REPEATABLE_READ = 3
 # libpq's ExecStatusType of an empty query
 _EMPTY_QUERY = 0
 
@@ -31,6 +33,14 @@ def _in_transaction(connection: Any) -> bool | None:
     return None if status == _UNKNOWN else status != _IDLE
 
 
+def _is_aborted(connection: Any) -> bool:
+    return bool(connection.pgconn.transaction_status == _IN_ERROR)
+
+
+def _keeps_a_snapshot(connection: Any) -> bool:
+    return (connection.isolation_level or 0) >= _REPEATABLE_READ
+
+
 def _autocommit(connection: Any) -> bool | None:
     return bool(connection.autocommit)
 
@@ -40,9 +50,16 @@ def _fileno(connection: Any) -> int:
 
 
 def _drain(connection: Any) -> None:
-    """Take in what the server sent; the second read meets the end of the stream behind a farewell."""
-    connection.pgconn.consume_input()
-    connection.pgconn.consume_input()
+    """Take in what the server sent; the second read meets the end of the stream behind a farewell.
+
+    Notifications are handed to whoever waits for them, as psycopg does when it reads a reply.
+    """
+    pgconn = connection.pgconn
+    pgconn.consume_input()
+    pgconn.consume_input()
+    while told := pgconn.notifies():
+        if pgconn.notify_handler is not None:
+            pgconn.notify_handler(told)
 
 
 def _ping(connection: Any) -> None:
@@ -77,6 +94,8 @@ PSYCOPG = DriverProfile(
     ),
     code=_code,
     in_transaction=_in_transaction,
+    is_aborted=_is_aborted,
+    reads_are_work=_keeps_a_snapshot,
     autocommit=_autocommit,
     fileno=_fileno,
     drain=_drain,
@@ -92,6 +111,9 @@ PSYCOPG = DriverProfile(
             "set_isolation_level": 0,
             "set_read_only": 0,
         }
+    ),
+    unsetting_methods=MappingProxyType(
+        {"remove_notice_handler": "add_notice_handler", "remove_notify_handler": "add_notify_handler"}
     ),
     statement_methods=("copy", "stream"),
 )

@@ -14,7 +14,9 @@ from persistentdb.drivers.rules import Rule
 __all__ = ["PSYCOPG2"]
 
 # libpq's PGTransactionStatusType
-_IDLE, _ACTIVE, _UNKNOWN = 0, 1, 4
+# psycopg2.extensions.ISOLATION_LEVEL_*
+_REPEATABLE_READ, _SERIALIZABLE = 2, 3
+_IDLE, _ACTIVE, _IN_ERROR, _UNKNOWN = 0, 1, 3, 4
 
 
 def _is_closed(connection: Any) -> bool:
@@ -29,6 +31,14 @@ def _code(error: BaseException) -> object:
 def _in_transaction(connection: Any) -> bool | None:
     status = connection.get_transaction_status()
     return None if status == _UNKNOWN else status != _IDLE
+
+
+def _is_aborted(connection: Any) -> bool:
+    return bool(connection.get_transaction_status() == _IN_ERROR)
+
+
+def _keeps_a_snapshot(connection: Any) -> bool:
+    return connection.isolation_level in (_REPEATABLE_READ, _SERIALIZABLE)
 
 
 def _autocommit(connection: Any) -> bool | None:
@@ -72,6 +82,8 @@ PSYCOPG2 = DriverProfile(
     code=_code,
     sqlstate=_code,
     in_transaction=_in_transaction,
+    is_aborted=_is_aborted,
+    reads_are_work=_keeps_a_snapshot,
     autocommit=_autocommit,
     fileno=_fileno,
     drain=_drain,

@@ -85,5 +85,6 @@ PYMYSQL = DriverProfile(
     disown=_disown,
     autocommit_commits=True,
     committing=MYSQL_COMMITTING,
+    sending_methods=("query",),
     session_methods=MappingProxyType({"autocommit": 0, "select_db": 0, "set_character_set": 0, "set_charset": 0}),
 )

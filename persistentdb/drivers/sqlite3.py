@@ -99,8 +99,10 @@ SQLITE3 = DriverProfile(
             "set_authorizer": 0,
             "set_progress_handler": 0,
             "set_trace_callback": 0,
+            "setconfig": 1,
             "setlimit": 1,
         }
     ),
+    permissions=MappingProxyType({"enable_load_extension": "load_extension"}),
     statement_methods=("executescript",),
 )

@@ -183,6 +183,7 @@ class Cursor:
         description: Seven items a column, None without a result.
         rowcount: How many rows the last statement gave or changed; -1 before the first.
         sizes: What was given to `setinputsizes`.
+        output_size: What was given to `setoutputsize`.
         closed: Whether it is closed.
     """
 
@@ -194,6 +195,7 @@ class Cursor:
         self.description: Any = None
         self.rowcount: int = -1
         self.sizes: Any = None
+        self.output_size: Any = None
         self.closed: bool = False
         self._rows: list[Any] | None = None
 
@@ -255,7 +257,8 @@ class Cursor:
         self.sizes = sizes
 
     def setoutputsize(self, *size: Any) -> None:
-        """Accept the size, and do nothing with it."""
+        """Keep the size."""
+        self.output_size = size
 
     def close(self) -> None:
         """Close."""

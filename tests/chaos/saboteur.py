@@ -60,7 +60,6 @@ class Saboteur(threading.Thread):
     ) -> None:
         super().__init__(name="saboteur", daemon=True)
         self.failure: BaseException | None = None
-        self.rounds_done = 0
         self.busy_since: float | None = None
         self._server, self._line, self._rounds, self._journal = server, line, rounds, journal
         self._may_stop = may_stop
@@ -82,7 +81,6 @@ class Saboteur(threading.Thread):
                     if self._may_stop.wait(fault.pause):
                         return
                     self._commit(fault)
-                self.rounds_done += 1
         except BaseException as error:
             self.failure = error
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from persistentdb.ping import WINDOW
+from persistentdb.ping import WINDOW, MaskPing, as_ping
+from persistentdb.testing import FakeClock
 
 from .stage import NotPlayableError, Stage, run
 from .verdicts import Outcome, Verdict
@@ -358,9 +358,10 @@ def sql_set(stage: Stage) -> Outcome:
 @fault('`ping="select 1"`, not in autocommit: what the ping leaves behind')
 def ping_by_sql(stage: Stage) -> Outcome:
     """F10: a ping leaves no transaction open."""
-    con = stage.open(ping="select 1")
+    clock = FakeClock()
+    con = stage.open(ping=_ping_on(clock) if stage.contender.name == "persistentdb" else "select 1")
     session = stage.session_at_rest(con)
-    time.sleep(WINDOW + 0.1)  # we do not ping what was alive just now
+    clock.advance(WINDOW)  # we do not ping what was alive just now
     stage.connection()
     states = stage.query(
         stage.by_server(
@@ -369,6 +370,13 @@ def ping_by_sql(stage: Stage) -> Outcome:
         )
     )
     return stage.right(holds=not states, else_wrong="a transaction is left open")
+
+
+def _ping_on(clock: FakeClock) -> MaskPing[Any]:
+    """Return what we make of `ping="select 1"`, on a clock that can be put forward."""
+    ping = as_ping("select 1")
+    assert isinstance(ping, MaskPing)
+    return evolve(ping, clock=clock)
 
 
 # Processes and threads

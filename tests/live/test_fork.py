@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.server, pytest.mark.skipif(not hasattr(os, "fork"), re
 ROOT = Path(__file__).resolve().parents[2]
 ENDINGS = {"return": 0, "sys.exit": 3, "os._exit": 4, "exception": 1, "SIGTERM": -15, "SIGKILL": -9}
 UNBUFFERED = ("psycopg", "psycopg2", "pymysql", "mysqlclient", "mariadb")
-SITUATIONS = ("idle", "implicit", "explicit", "buffered", "unbuffered", "busy")
 
 
 def life_of(driver: LiveDriver, situation: str, table: str, **connect: Any) -> dict[str, Any]:
@@ -116,6 +115,7 @@ def test_other_threads_of_the_parent_go_on(driver: LiveDriver, table: str, rows:
     assert numbers(rows, table) == [100]
 
 
+@pytest.mark.slow
 class TestUnderTLS:
     """The same with encrypted sessions, where a goodbye and half a result may wait in the library's own buffers."""
 

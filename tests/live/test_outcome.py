@@ -66,21 +66,31 @@ def test_the_request_was_lost(
     assert isinstance(caught.value, driver.module.OperationalError)
     assert numbers(rows, table) == []
     db.rollback()
-    proxy.cut_before_request(b"commit")
+    trigger = proxy.cut_before_request(b"commit")
     resolving.run(write, table, 2)
-    proxy.cut_after_request(b"commit")  # with pg8000 this is a lost request, too
+    assert trigger.fired.is_set()
+    trigger = proxy.cut_after_request(b"commit")  # with pg8000 this is a lost request, too
     resolving.run(write, table, 3)
+    assert trigger.fired.is_set()
     assert numbers(rows, table) == [2, 3]
 
 
 @on_postgres
-def test_only_reads_and_no_changes(proxy: TcpProxy, resolving: PersistentDB[Any], table: str) -> None:
-    """X1: a transaction of begin() that changed nothing is committed, whatever became of the request."""
+def test_a_transaction_without_changed_rows(proxy: TcpProxy, resolving: PersistentDB[Any], table: str) -> None:
+    """X1: what became of a transaction of begin() that changed no row is found out, too: it may have sent a NOTIFY."""
     db = resolving.connection()
-    db.begin()
-    run(db, f"select * from {table}")
-    proxy.cut_before_request(b"commit")
-    db.commit()
+    for statement in (f"select * from {table}", f"notify {table}"):
+        db.begin()
+        run(db, statement)
+        session = session_of(db)
+        trigger = proxy.cut_before_request(b"commit")
+        with pytest.raises(TransactionLost):
+            db.commit()
+        assert trigger.fired.is_set()
+        db.rollback()
+        with db.transaction():
+            run(db, statement)
+        assert session_of(db) != session
 
 
 @on_postgres
@@ -91,7 +101,7 @@ def test_a_recovery_is_no_proof(driver: LiveDriver, persist: Persist, table: str
     write(db, table, 1)
     mark: Any = resolver.mark(db.driver_connection)
     db.commit()
-    number, started = mark
+    number, *started = mark
     assert number.isdigit()
     assert all(started)
     fresh = driver.connect()
@@ -126,7 +136,8 @@ def test_without_a_resolver(proxy: TcpProxy, persist: Persist, table: str, rows:
     """X1: the same loss without a resolver is told as unknown, though the server has committed."""
     db = persist({"port": proxy.port}).connection()
     write(db, table, 1)
-    proxy.cut_after_request(b"commit")
+    trigger = proxy.cut_after_request(b"commit")
     with pytest.raises(CommitOutcomeUnknown):
         db.commit()
+    assert trigger.fired.is_set()
     assert numbers(rows, table) == [1]

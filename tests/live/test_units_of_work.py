@@ -16,14 +16,10 @@ from persistentdb import CommitOutcomeUnknown, InheritedReplay, MaskPing, Persis
 from persistentdb.drivers import profile_of
 
 from .deeds import Persist, Rows, insert, kill, losses, notes, numbers, run, session_of, write
-from .test_sessions import none_prepared, prepared
 
 pytestmark = pytest.mark.server
 
-__all__ = ["none_prepared"]
-
 POSTGRES = pytest.mark.parametrize("driver", driver_params("psycopg", "psycopg2", "pg8000", "pgdb"), indirect=True)
-TWO_PHASES = pytest.mark.parametrize("driver", driver_params("psycopg", "psycopg2", "pg8000"), indirect=True)
 NAMED = pytest.mark.parametrize("driver", driver_params("psycopg", "psycopg2"), indirect=True)
 MARIADB = pytest.mark.parametrize("driver", driver_params("pymysql", "mysqlclient", "mariadb"), indirect=True)
 AUTOCOMMIT = pytest.mark.parametrize("autocommit", [False, True], ids=["manual", "autocommit"])
@@ -159,84 +155,6 @@ def test_loss_of_an_aborted_transaction(driver: LiveDriver, db: Any, table: str,
         write(db, table, 2)
     assert_lost_until_ended(db, table)
     assert numbers(rows, table) == []
-
-
-# Two-phase commit
-
-
-@TWO_PHASES
-@pytest.mark.usefixtures("none_prepared")
-@pytest.mark.parametrize("arrives", [False, True], ids=["request dropped", "reply dropped"])
-def test_loss_in_the_first_phase(
-    driver: LiveDriver, proxy: TcpProxy, far: Any, table: str, rows: Rows, arrives: bool
-) -> None:
-    """C12, X1: broken in tpc_prepare() the outcome is unknown; tpc_recover() tells it, and both ways lead on."""
-    far.tpc_begin(far.xid(0, table, ""))
-    write(far, table, 1)
-    trigger = (proxy.cut_after_request if arrives else proxy.cut_before_request)(b"prepare transaction")
-    with pytest.raises(CommitOutcomeUnknown):
-        far.tpc_prepare()
-    assert trigger.fired.is_set()
-    for use in (far.tpc_prepare, far.tpc_commit, lambda: write(far, table, 2)):
-        with pytest.raises(CommitOutcomeUnknown):
-            use()
-    far.rollback()
-    found = far.tpc_recover()
-    far.rollback()
-    assert len(found) == len(prepared(driver.server))
-    assert bool(found) is arrives or driver.name == "pg8000"  # whose first reply says only that it was understood
-    for xid in found:
-        far.tpc_commit(xid)
-    assert prepared(driver.server) == []
-    assert numbers(rows, table) == [1] * len(found)
-
-
-@TWO_PHASES
-@pytest.mark.usefixtures("none_prepared")
-@pytest.mark.parametrize("arrives", [False, True], ids=["request dropped", "reply dropped"])
-@pytest.mark.parametrize("end", ["tpc_commit", "tpc_rollback"])
-def test_loss_in_the_second_phase(
-    driver: LiveDriver, proxy: TcpProxy, far: Any, table: str, rows: Rows, end: str, arrives: bool
-) -> None:
-    """C12: what is prepared outlives its connection: the driver's error is raised, and what is left is recovered."""
-    far.tpc_begin(far.xid(0, table, ""))
-    write(far, table, 1)
-    far.tpc_prepare()
-    trigger = (proxy.cut_after_request if arrives else proxy.cut_before_request)(
-        b"commit prepared" if end == "tpc_commit" else b"rollback prepared"
-    )
-    with pytest.raises(losses(driver)) as caught:
-        getattr(far, end)()
-    assert trigger.fired.is_set()
-    assert not isinstance(caught.value, PersistentDBError)
-    far.rollback()
-    found = far.tpc_recover()
-    far.rollback()
-    assert bool(found) is not arrives or driver.name == "pg8000"
-    for xid in found:
-        getattr(far, end)(xid)
-    assert prepared(driver.server) == []
-    assert numbers(rows, table) == [1] * (end == "tpc_commit")
-
-
-@TWO_PHASES
-@pytest.mark.usefixtures("none_prepared")
-def test_prepared_transaction_outlives_its_server(driver: LiveDriver, db: Any, table: str, rows: Rows) -> None:
-    """C12: after a crash of the server a prepared transaction is still there, and the connection can commit it."""
-    db.tpc_begin(db.xid(0, table, ""))
-    write(db, table, 1)
-    db.tpc_prepare()
-    driver.server.kill()
-    driver.server.start()
-    with pytest.raises(losses(driver)):
-        db.tpc_commit()
-    [xid] = db.tpc_recover()
-    db.rollback()
-    db.tpc_commit(xid)
-    assert numbers(rows, table) == [1]
-    write(db, table, 2)
-    db.commit()
-    assert numbers(rows, table) == [1, 2]
 
 
 # A generator given to executemany; mariadb's takes none

@@ -6,6 +6,8 @@ raises. What is known of single drivers stands in `test_profiles.py`; here every
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from attrs import frozen
 from servers import LiveDriver, PrivateServer, driver_params, wait_until
 
-from persistentdb import PersistentDB, ServerUnavailable, TransactionLost, Verdict
+from persistentdb import PersistentDB, ServerUnavailable, TransactionLost, Verdict, explain
 from persistentdb.drivers import profile_of
 
 from .deeds import Persist, Rows, meanwhile, numbers, run, session_of, write
@@ -57,6 +59,22 @@ def crashed(driver: LiveDriver, _sessions: list[int]) -> None:
     """The server is killed, without a word to its clients, and comes back."""
     driver.server.kill()
     driver.server.start()
+
+
+def crashed_beside(driver: LiveDriver, _sessions: list[int]) -> None:
+    """Another session's process of PostgreSQL crashes; the server ends all others, recovers, and goes on."""
+    with closing(driver.server.admin()) as sibling:
+        os.kill(sibling.info.backend_pid, signal.SIGKILL)
+        wait_until(lambda: not psutil.pid_exists(sibling.info.backend_pid), "the crashed process to be gone")
+        wait_until(lambda: answers(driver.server, type(sibling).OperationalError), "the server to have recovered", 20)
+
+
+def answers(server: PrivateServer, away: type[Exception]) -> bool:
+    """Whether the server takes connections, which it does not while it recovers."""
+    try:
+        return server.query("select 1") == [(1,)]
+    except away:
+        return False
 
 
 def waited(driver: LiveDriver, sessions: list[int]) -> None:
@@ -119,6 +137,7 @@ class End:
 EVERYWHERE = (End("killed", killed), End("restarted", restarted), End("crashed", crashed))
 IN_TRANSACTION = (reads, works, begins)
 POSTGRES_ENDS = (
+    End("crashed beside", crashed_beside),
     End("57P05", waited, "set idle_session_timeout = '50ms'", (idle,), frozenset({"57P05"})),
     End("25P03", waited, "set idle_in_transaction_session_timeout = '50ms'", IN_TRANSACTION, frozenset({"25P03"})),
     End("25P04", waited, "set transaction_timeout = '200ms'", IN_TRANSACTION, frozenset({"25P04"})),
@@ -199,8 +218,8 @@ def test_ended_while_idle(driver: LiveDriver, table: str, persist: Persist, end:
 
 @POSTGRES
 @pytest.mark.parametrize("end", POSTGRES_ENDS, ids=lambda end: end.name)
-def test_ended_by_a_time_out_of_postgresql(driver: LiveDriver, table: str, persist: Persist, end: End) -> None:
-    """C5, X1, X2: the same when PostgreSQL's own time-outs for idleness and for transactions end the session."""
+def test_ended_by_postgresql(driver: LiveDriver, table: str, persist: Persist, end: End) -> None:
+    """C5, X1, X2: the same when PostgreSQL ends the session: idle, in too long a transaction, or in another's crash."""
     if "transaction_timeout" in end.setting.split() and not has_setting(driver, "transaction_timeout"):
         pytest.skip("transaction_timeout came with PostgreSQL 17")
     left_alone(driver, table, persist, end)
@@ -240,23 +259,15 @@ def broken_down(driver: LiveDriver, _sessions: list[int]) -> None:
     driver.server.kill()
 
 
-@pytest.mark.parametrize(
-    ("deed", "mode"),
-    [
-        *((killed, mode) for mode in ("implicit", "work", "begin", "autocommit")),
-        *((deed, mode) for deed in (stopped, broken_down) for mode in ("work", "autocommit")),
-    ],
-)
-def test_ended_in_the_middle_of_a_statement(
+def ended_in_the_middle(
     driver: LiveDriver,
     table: str,
     persist: Persist,
-    rows: Rows,
     counter: Counter,
     mode: str,
     deed: Callable[[LiveDriver, list[int]], None],
 ) -> None:
-    """X1, X2: it may have been executed: raised, never sent again, and earlier work of its transaction is lost."""
+    """End a session that is at work, and check that nothing is sent again and earlier work of its own is lost."""
     db = persist({"autocommit": mode == "autocommit"}).connection()
     session = session_of(db)
     if mode == "begin":
@@ -279,10 +290,52 @@ def test_ended_in_the_middle_of_a_statement(
         db.rollback()
     write(db, table, 2)
     db.commit()
-    assert numbers(rows, table) == [2]
+    assert numbers(driver.server.rows, table) == [2]
     # A crash takes back what a sequence has counted, or counts ahead; that the server ran it once is known.
     if deed is killed:
         assert counter.value == 1
+
+
+@pytest.mark.parametrize(
+    ("deed", "mode"),
+    [
+        *((killed, mode) for mode in ("implicit", "work", "begin", "autocommit")),
+        *((deed, mode) for deed in (stopped, broken_down) for mode in ("work", "autocommit")),
+    ],
+)
+def test_ended_in_the_middle_of_a_statement(
+    driver: LiveDriver,
+    table: str,
+    persist: Persist,
+    counter: Counter,
+    mode: str,
+    deed: Callable[[LiveDriver, list[int]], None],
+) -> None:
+    """X1, X2: it may have been executed: raised, never sent again, and earlier work of its transaction is lost."""
+    ended_in_the_middle(driver, table, persist, counter, mode, deed)
+
+
+@POSTGRES
+@pytest.mark.parametrize("mode", ["work", "autocommit"])
+def test_ended_in_the_middle_by_the_crash_of_another_session(
+    driver: LiveDriver, table: str, persist: Persist, counter: Counter, mode: str
+) -> None:
+    """X1, X2: the same when PostgreSQL ends all sessions because the process of one has crashed."""
+    ended_in_the_middle(driver, table, persist, counter, mode, crashed_beside)
+
+
+@pytest.mark.parametrize("driver", driver_params("psycopg"), indirect=True)
+def test_a_crash_is_told_by_a_warning(driver: LiveDriver) -> None:
+    """X2: PostgreSQL tells 57P02 as a warning; the error that follows has no code, and is a loss all the same."""
+    told: list[str | None] = []
+    with closing(driver.connect()) as con:
+        con.add_notice_handler(lambda notice: told.append(notice.sqlstate))
+        crashed_beside(driver, [])
+        with pytest.raises(driver.module.OperationalError) as caught:
+            run(con, "select 1")
+        assert told == ["57P02"]
+        assert code_of(con, caught.value) is None
+        assert PersistentDB(driver.creator()).failures.verdict(caught.value, con) in LOST
 
 
 @POSTGRES
@@ -325,28 +378,38 @@ class Refusal:
         code: The error's number or SQLSTATE.
         statement: What is refused; row 1 of the table is held by another session meanwhile.
         before: What makes the server refuse it so soon.
+        listed: Whether a row of the driver's speaks of it; else it is that the server answers at all which decides.
     """
 
     code: object
     statement: str
     before: str = "select 1"
+    listed: bool = True
 
 
 HELD = "update {table} set note = 'mine' where id = 1"
+SORT = "select count(*) from (select generate_series(1, 100000) as number order by number desc) as sorted"
 POSTGRES_REFUSALS = (
     Refusal("57014", "select pg_sleep(20)", "set local statement_timeout = '50ms'"),
     Refusal("55P03", HELD, "set local lock_timeout = '50ms'"),
-    Refusal("08006", "do $$ begin raise sqlstate '08006'; end $$"),
-    Refusal("57P01", "do $$ begin raise sqlstate '57P01' using message = 'server closed the connection'; end $$"),
-    Refusal("53100", "do $$ begin raise sqlstate '53100'; end $$"),
-    Refusal("42P01", "select * from absent"),
-    Refusal("23505", "insert into {table} values (2, 'x')"),
+    Refusal("08006", "do $$ begin raise sqlstate '08006'; end $$", listed=False),
+    Refusal(
+        "57P01",
+        "do $$ begin raise sqlstate '57P01' using message = 'server closed the connection'; end $$",
+        listed=False,
+    ),
+    Refusal("53100", "copy (select 1) to '/dev/full'"),
+    Refusal("53400", SORT, "select set_config('work_mem', '64kB', true), set_config('temp_file_limit', '64', true)"),
+    Refusal("54001", "select 1" + "+1" * 5000, "set local max_stack_depth = '100kB'"),
+    Refusal("58P01", "load 'absent'"),
+    Refusal("42P01", "select * from absent", listed=False),
+    Refusal("23505", "insert into {table} values (2, 'x')", listed=False),
 )
 MARIADB_REFUSALS = (
     Refusal(1969, "select sleep(20), seq from seq_1_to_2", "set max_statement_time = 0.05"),
     Refusal(1205, HELD, "set innodb_lock_wait_timeout = 1"),
-    Refusal(1146, "select * from absent"),
-    Refusal(1062, "insert into {table} values (2, 'x')"),
+    Refusal(1146, "select * from absent", listed=False),
+    Refusal(1062, "insert into {table} values (2, 'x')", listed=False),
 )
 
 
@@ -368,7 +431,9 @@ def refused(driver: LiveDriver, table: str, db: Any, refusal: Refusal, begin: bo
         holder.rollback()
     raw = db.driver_connection
     assert code_of(raw, caught.value) == refusal.code
-    assert PersistentDB(driver.creator()).failures.verdict(caught.value, raw) is Verdict.NOT_LOST
+    told = explain(caught.value, raw)
+    assert told.verdict is PersistentDB(driver.creator()).failures.verdict(caught.value, raw) is Verdict.NOT_LOST
+    assert (told.rule is not None) is refusal.listed, told
     assert not getattr(caught.value, "__notes__", [])
     assert db.in_transaction is True
     if postgres:
@@ -401,6 +466,33 @@ def test_refused_in_a_transaction_of_mariadb(
 ) -> None:
     """X2: the same on MariaDB, where a lock wait that timed out takes back its statement alone (F3)."""
     refused(driver, table, db, refusal, begin)
+
+
+@MARIADB
+def test_refused_by_a_read_only_storage_engine(
+    driver: LiveDriver, table: str, persist: Persist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """X2: a server that was started with `innodb_read_only` refuses to write (1036), and keeps the session.
+
+    MySQL gives an error 1836 there; MariaDB has that as a warning only, and no local server tells it.
+    """
+    server = driver.server
+    command = server._command()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(server, "_command", lambda: [*command, "--innodb-read-only"])
+            server.restart()
+            db = persist().connection()
+            session = session_of(db)
+            with pytest.raises(driver.module.OperationalError) as caught:
+                write(db, table, 1)
+            raw = db.driver_connection
+            assert code_of(raw, caught.value) == 1036
+            assert PersistentDB(driver.creator()).failures.verdict(caught.value, raw) is Verdict.NOT_LOST
+            assert run(db, f"select * from {table}") == []
+            assert session_of(db) == session
+    finally:
+        server.restart()
 
 
 # Out of connections

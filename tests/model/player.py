@@ -346,6 +346,10 @@ class Player:
         may_be_nested = self.ledger.explicit or self.ledger.lost or self.ledger.perhaps
         block = self.db.transaction()
         told, _ = self.run(block.__enter__, faults)
+        if told is Told.MISUSED and not self.ledger.explicit:
+            open_work = self.ledger.unit or self.ledger.begun or self.ledger.touched
+            assert open_work, "a block was refused for the sake of nothing"
+            return
         self.ledger.begin(told)
         if told is Told.DONE:
             self.block = block

@@ -10,6 +10,7 @@ __all__ = ["FAULTS", "Fault"]
 
 STEADY, SQLITE, PERSISTENT = "test_steady.py", "test_sqlite.py", "test_persistent.py"
 RECOVERY, SURVIVORS, MODEL = "test_recovery.py", "test_survivors.py", "test_model.py"
+OUTCOME, RUN, OUTAGE, ERRORS = "test_outcome.py", "test_run.py", "test_outage.py", "test_errors.py"
 
 
 @frozen
@@ -200,8 +201,8 @@ FAULTS = (
     ),
     Fault(
         "_link.py",
-        "        elif effect is Effect.READS:\n            self.pending = max(self.pending, READS)\n",
-        "        elif effect is Effect.READS:\n            self.pending = READS\n",
+        "self.pending = max(self.pending, WORK if self.profile.reads_are_work(self.connection) else READS)\n",
+        "self.pending = READS\n",
         "a read after a write makes the write forgotten: losing it is not told",
     ),
     Fault(
@@ -254,7 +255,7 @@ FAULTS = (
         "_fitness.py",
         "    if link.gone or link.ordered or link.profile.is_closed(link.connection):\n        return True\n",
         "    if link.gone or link.profile.is_closed(link.connection):\n        return True\n",
-        "what another thread, or the monitor, ordered to be given up is used on",
+        "what another thread, or a newer loss, ordered to be given up is used on",
         (SURVIVORS,),
     ),
     Fault(
@@ -290,5 +291,92 @@ FAULTS = (
         "    if False:\n",
         "a commit on a connection known to be dead is called unknown",
         (SURVIVORS,),
+    ),
+    Fault(
+        "_losses.py",
+        "    close_quietly(link.connection)\n",
+        "",
+        "a session that is given up lives on, and holds its locks",
+    ),
+    # What became of a commit
+    Fault(
+        "_commits.py",
+        "        link.mark = resolver.mark(link.connection)\n",
+        "        with __import__('contextlib').suppress(Exception):\n"
+        "            link.mark = resolver.mark(link.connection)\n",
+        "a refused mark ends the transaction on the server, and its commit is called a success",
+        (OUTCOME,),
+    ),
+    Fault(
+        "_commits.py",
+        "    answers = {True: Recovery.SUCCEED, False: Recovery.TRANSACTION_LOST, None: recovery}\n",
+        "    answers = {True: Recovery.SUCCEED, False: Recovery.TRANSACTION_LOST, None: Recovery.TRANSACTION_LOST}\n",
+        "what nobody knows is called lost, and done again",
+        (OUTCOME,),
+    ),
+    Fault(
+        "outcome.py",
+        '        return True if status == "committed" and now_started == started else None\n',
+        '        return True if status == "committed" else None\n',
+        "after a crash the number of another transaction is taken for that of the lost one",
+        (OUTCOME,),
+    ),
+    # Running it again
+    Fault(
+        "_running.py",
+        "    if not link.whole:\n        return False\n",
+        "",
+        "what a function has committed on the way is done again",
+        (RUN,),
+    ),
+    Fault(
+        "_running.py",
+        "            result = _done(work(db))\n",
+        "            result = work(db)\n",
+        "a generator's work is done after the commit, and never committed",
+        (RUN,),
+    ),
+    Fault(
+        "_settings.py",
+        "        link.whole = False  # some databases commit by that\n",
+        "        pass\n",
+        "what a change of the isolation level has committed is done again",
+        (RUN,),
+    ),
+    Fault(
+        "_transactions.py",
+        "    if link.hanging() is Pending.WORK:\n",
+        "    if link.hanging() is Pending.EXPLICIT:\n",
+        "run() takes earlier work with it, and loses it when it fails",
+        (RUN,),
+    ),
+    Fault(
+        "_statements.py",
+        'any(_part_may_commit(part, committing) for part in text.split(";"))\n',
+        "_part_may_commit(text, committing)\n",
+        "a COMMIT behind a semicolon is not seen, and what it committed is done again",
+        (RECOVERY,),
+    ),
+    Fault(
+        "_statements.py",
+        "analy[sz]e",
+        "analyze",
+        "a DELETE behind EXPLAIN ANALYSE counts as a read: losing it is not told",
+        (RECOVERY,),
+    ),
+    # Errors, and outages
+    Fault(
+        "exceptions.py",
+        ', "__reduce__": reduce}\n',
+        "}\n",
+        "an unknown outcome does not get out of a worker process as what it is",
+        (ERRORS,),
+    ),
+    Fault(
+        "_gate.py",
+        "        limit = 1 if self._failures else self._outage.simultaneous\n",
+        "        limit = self._outage.simultaneous\n",
+        "many threads at once try to connect to a server that is down",
+        (OUTAGE,),
     ),
 )
