@@ -30,7 +30,8 @@ def forwarding_class(
         path: Where an instance of the subclass keeps the driver's object, as an attribute path.
         setting: Called with instance, name and value when an attribute is set.
         methods: Methods that take the place of the driver's of these names, where the driver has them.
-        revive: Called with the instance before one of the driver's methods is handed out.
+        revive: Called with the instance before one of the driver's methods is handed out, and when the driver refuses
+            to tell another attribute.
     """
     raw_type = type(raw)
     members: dict[str, Any] = {"__module__": base.__module__, "__doc__": base.__doc__}
@@ -60,8 +61,8 @@ def _forwarded(
 ) -> Any:
     found = inspect.getattr_static(raw_type, name, None)
     get: Callable[[Any], Any] = attrgetter(f"{path}.{name}")
-    if revive is not None and inspect.isroutine(found):
-        get = _reviving(get, revive)
+    if revive is not None:
+        get = _reviving(get, revive) if inspect.isroutine(found) else _revived(get, revive)
 
     def set_attribute(self: Any, value: object) -> None:
         setting(self, name, value)
@@ -75,6 +76,17 @@ def _reviving(get: Callable[[Any], Any], revive: Callable[[Any], object]) -> Cal
         return get(self)
 
     return get_method
+
+
+def _revived(get: Callable[[Any], Any], revive: Callable[[Any], object]) -> Callable[[Any], Any]:
+    def get_attribute(self: Any) -> Any:
+        try:
+            return get(self)
+        except Exception:  # noqa: BLE001  mariadb's closed connections do not even tell whether they are in autocommit
+            revive(self)
+        return get(self)
+
+    return get_attribute
 
 
 def _late_names(path: str) -> Callable[[Any, str], Any]:

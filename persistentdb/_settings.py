@@ -40,11 +40,12 @@ def call_setting(
         return getattr(connection, name)(*args, **kwargs)
 
     result = _apply(steady, setting)
-    permissions = steady.link.profile.permissions
-    key = _key(name, key_length, args, kwargs)
-    if name in permissions:
-        _remember_permission(steady, name, permissions[name], setting)
-    elif name not in permissions.values() or key not in steady._settings:
+    profile, key = steady.link.profile, _key(name, key_length, args, kwargs)
+    if name in profile.permissions:
+        _remember_permission(steady, name, profile.permissions[name], setting)
+    elif name in profile.taken_back_by_none and (*args, *kwargs.values())[-1:] == (None,):
+        steady._settings.pop(key, None)
+    elif name not in profile.permissions.values() or key not in steady._settings:
         _remember(steady, key, setting)  # what was permitted stays where it was permitted
     return result
 
@@ -61,9 +62,10 @@ def call_unsetting(
         args: For the driver's method.
         kwargs: For the driver's method.
     """
-    key_length = len(args) + len(kwargs)
     result = _apply(steady, lambda connection: getattr(connection, name)(*args, **kwargs))
-    steady._settings.pop(_key(undone, key_length, args, kwargs), None)
+    given = (*args, *kwargs.values())
+    for key in [key for key in steady._settings if key[0] == undone and key[len(key) - len(given) :] == given]:
+        del steady._settings[key]
     return result
 
 

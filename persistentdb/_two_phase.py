@@ -82,6 +82,8 @@ def _end(
         if steady.settle(error, operation, link, repeatable=False) is not Recovery.SUCCEED:
             raise
         result = None
+    if not by_id:
+        link.profile.end_two_phases(link.connection)
     link.ended()
     return result
 

@@ -55,6 +55,11 @@ def _streams(cursor: Any) -> bool:
     return not cursor.buffered or bool(cursor._cursor_type)
 
 
+def _end_two_phases(connection: Any) -> None:
+    """After its `tpc_rollback` the driver takes the transaction for prepared, and refuses the next `commit`."""
+    connection.tpc_state = 0
+
+
 def _let_go_of_cursor(cursor: Any) -> None:
     """Fetching from a cursor whose statement was lost ends the process natively; a closed one refuses."""
     cursor.close()
@@ -81,6 +86,7 @@ MARIADB = DriverProfile(
     ping=_ping,
     cursor_is_streaming=_streams,
     let_go_of_cursor=_let_go_of_cursor,
+    end_two_phases=_end_two_phases,
     ends_in_silence=True,
     autocommit_commits=True,
     committing=MYSQL_COMMITTING,

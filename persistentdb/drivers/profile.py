@@ -95,12 +95,14 @@ class DriverProfile:
         dies_with_connection: Whether the database itself is gone once the connection is closed.
         let_go: Makes a connection that is given up forget what its server still owes it, so that no destructor asks
             for it later, and no reader takes what is missing for the end.
+        end_two_phases: Tells the driver that its transaction in two phases is over, should it not know.
         disown: In a forked child: makes a connection that the parent opened useless, and leaves its database alone. A
             socket need not be seen to, nothing passes through it any more.
         one_process: A database file belongs to one process, and all its connections there share what is in memory.
         let_go_of_cursor: Makes a cursor that was lost with its connection safe to be touched again, or dropped.
         session_methods: Methods of the connection that set session state, and how many of their leading arguments
             tell one setting from another (`create_function`: 1, the function's name).
+        taken_back_by_none: Those of these methods that take back what they set when their last argument is None.
         permissions: Those of these methods that permit what another one of them, named here, does.
         sending_methods: Methods of the connection that send a statement, their first argument.
         unsetting_methods: Methods of the connection that take back what one of those, named here, has set with the same
@@ -134,9 +136,11 @@ class DriverProfile:
     dies_with_connection: Callable[[Any], bool] = _never
     let_go: Callable[[Any], object] = _nothing_to_do
     let_go_of_cursor: Callable[[Any], object] = _nothing_to_do
+    end_two_phases: Callable[[Any], object] = _nothing_to_do
     disown: Callable[[Any], object] = _nothing_to_do
     one_process: bool = False
     session_methods: Mapping[str, int] = NO_METHODS
+    taken_back_by_none: frozenset[str] = frozenset()
     permissions: Mapping[str, str] = MappingProxyType({})
     sending_methods: tuple[str, ...] = ()
     unsetting_methods: Mapping[str, str] = MappingProxyType({})

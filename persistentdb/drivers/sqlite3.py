@@ -103,6 +103,7 @@ SQLITE3 = DriverProfile(
             "setlimit": 1,
         }
     ),
+    taken_back_by_none=frozenset({"create_aggregate", "create_collation", "create_function", "create_window_function"}),
     permissions=MappingProxyType({"enable_load_extension": "load_extension"}),
     statement_methods=("executescript",),
 )

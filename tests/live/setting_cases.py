@@ -272,29 +272,4 @@ SQLITE: dict[str, Case] = {
 }
 
 
-def duck_array(db: Any) -> object:
-    """Register an array of numpy's as a table."""
-    numpy = pytest.importorskip("numpy", reason="duckdb registers no plainer objects than numpy's: pip install numpy")
-    return db.register("shelf", {"x": numpy.array([42])})
-
-
-def duck_shelf(db: Any) -> object:
-    """Look at it through the connection itself: a cursor of duckdb's is another connection, and does not see it."""
-    run(db, "select 1")
-    try:
-        return db.sql("select x from shelf").fetchall()
-    except Exception as error:
-        return type(error).__name__
-
-
-def duck_function(db: Any) -> object:
-    """Define a function."""
-    pytest.importorskip("numpy", reason="duckdb makes no functions without numpy: pip install numpy")
-    return db.create_function("answer", lambda: 42, [], db.sqltype("INTEGER"))
-
-
-DUCKDB: dict[str, Case] = {
-    "create_function": Case(duck_function, column("select answer()"), [42]),
-    "register": Case(duck_array, duck_shelf, [(42,)]),
-}
-CASES: dict[str, dict[str, Case]] = {**ON_SERVERS, "sqlite3": SQLITE, "duckdb": DUCKDB}
+CASES: dict[str, dict[str, Case]] = {**ON_SERVERS, "sqlite3": SQLITE}
