@@ -629,8 +629,10 @@ class TestInAChild:
     def test_more_children_than_threads(self, server: Server, persist: PersistentDB[Any]) -> None:
         """X5: nothing is kept in the parent for its children."""
         persist.connection()
-        before = len(_fork._heirlooms), len(_fork._renewals), len(_fork._deeds)
+        kept = (_fork._heirlooms, _fork._renewals, _fork._deeds)
+        before = [len(things) for things in kept]
         for _ in range(5):
             forked(lambda: persist.connection().cursor().execute("select")).result()
-        assert (len(_fork._heirlooms), len(_fork._renewals), len(_fork._deeds)) == before
+        # Fewer: what other tests left behind may go at any time.
+        assert all(len(things) <= count for things, count in zip(kept, before, strict=True))
         assert server.connections[0].calls == []

@@ -221,6 +221,7 @@ def test_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert not server.home.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server down to another user")
 def test_binaries_out_of_reach_are_copied(postgres: PostgresServer, tmp_path: Path) -> None:
     """Where the server's user cannot enter the binaries' directory (a venv in root's home), a copy is run."""
@@ -247,7 +248,11 @@ os.read(0, 1)
 @pytest.mark.server
 @pytest.mark.parametrize(
     ("server_class", "number"),
-    [(PostgresServer, signal.SIGKILL), (MariaDBServer, signal.SIGKILL), (PostgresServer, signal.SIGINT)],
+    [
+        (PostgresServer, signal.SIGKILL),
+        pytest.param(MariaDBServer, signal.SIGKILL, marks=pytest.mark.slow),
+        (PostgresServer, signal.SIGINT),
+    ],
     ids=["PostgreSQL killed", "MariaDB killed", "PostgreSQL interrupted"],
 )
 def test_nothing_is_left_when_the_run_dies(server_class: type[PrivateServer], number: signal.Signals) -> None:

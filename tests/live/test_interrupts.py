@@ -45,7 +45,7 @@ FROZEN = pytest.mark.parametrize(
 )
 """Where the server does not answer."""
 
-KINDS = pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
+KINDS = pytest.mark.parametrize("kind", [KeyboardInterrupt, pytest.param(Timeout, marks=pytest.mark.slow)])
 
 
 def seconds(driver: LiveDriver) -> float:
@@ -100,7 +100,13 @@ def counter(driver: LiveDriver, table: str) -> Iterator[Counter]:
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
-    [*((mode, KeyboardInterrupt) for mode in ("autocommit", "implicit", "work", "begin")), ("work", Timeout)],
+    [
+        ("autocommit", KeyboardInterrupt),
+        pytest.param("implicit", KeyboardInterrupt, marks=pytest.mark.slow),
+        ("work", KeyboardInterrupt),
+        pytest.param("begin", KeyboardInterrupt, marks=pytest.mark.slow),
+        ("work", Timeout),
+    ],
 )
 def test_interrupt_in_a_statement(
     driver: LiveDriver, persist: Persist, table: str, rows: Rows, counter: Counter, mode: str, kind: type[BaseException]

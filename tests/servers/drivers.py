@@ -143,7 +143,7 @@ DRIVERS = (
         "mariadb",
         f"{_BUILD_TOOLS} libmariadb-dev; pip install mariadb",
         **_MYSQL,
-        extra={},
+        extra={"read_timeout": 30},  # it waits in C with the lock of the interpreter, and would hang for ever
         placeholder="?",
     ),
 )
