@@ -22,7 +22,7 @@ from tests.chaos.plan import Exit, Settings, Task, faults, kinds_on, tasks
 from tests.chaos.run import hanging
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 60
+SECONDS = 75
 SETTINGS = Settings("postgres", seed=1, seconds=SECONDS)
 MADE, UNKNOWN, REFUSED = Transfer(1, 1, 2, 10), Transfer(2, 2, 3, 200), Transfer(3, 3, 1, 3000)
 OPENING = {1: 10_000, 2: 10_000, 3: 10_000}

@@ -24,6 +24,11 @@ def _is_closed(connection: Any) -> bool:
     return bool(connection.closed)
 
 
+def _out_of_step(error: BaseException) -> bool:
+    """It waits for the socket by itself, and raises this before libpq has seen that anything is wrong."""
+    return "connection socket closed" in str(error)
+
+
 def _code(error: BaseException) -> object:
     return getattr(error, "sqlstate", None)
 
@@ -93,6 +98,7 @@ PSYCOPG = DriverProfile(
         *POSTGRESQL_REFUSALS,
     ),
     code=_code,
+    out_of_step=_out_of_step,
     in_transaction=_in_transaction,
     is_aborted=_is_aborted,
     reads_are_work=_keeps_a_snapshot,

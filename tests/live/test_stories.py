@@ -10,6 +10,7 @@ import pytest
 from servers import LiveDriver, driver_params
 
 from persistentdb import (
+    CommitOutcomeUnknown,
     FailureClasses,
     PersistentDB,
     PersistentDBError,
@@ -73,6 +74,37 @@ def test_rows_that_nobody_has_read(driver: LiveDriver, persist: Persist, table: 
             with suppress(driver.module.Error):  # mysqlclient goes on to say so, until it has read all
                 end()
     db.commit()
+    assert numbers(rows, table) == [1]
+
+
+# What the driver does not know of its own connection
+
+
+@pytest.mark.parametrize("driver", driver_params("psycopg"), indirect=True)
+@pytest.mark.parametrize("begin", [False, True], ids=["implicit", "begin"])
+def test_a_wait_that_breaks_off(
+    persist: Persist, table: str, rows: Rows, begin: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """X1: psycopg may break off its wait while libpq takes the connection for sound: a commit is in doubt."""
+    from psycopg import waiting
+
+    db = persist().connection()
+    if begin:
+        db.begin()
+    write(db, table, 1)
+    wait = waiting.wait
+
+    def break_off(*args: Any, **kwargs: Any) -> None:
+        wait(*args, **kwargs)
+        raise db.OperationalError("connection socket closed")
+
+    monkeypatch.setattr(waiting, "wait", break_off)
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+    monkeypatch.undo()
+    with pytest.raises(CommitOutcomeUnknown):
+        db.commit()
+    db.rollback()
     assert numbers(rows, table) == [1]
 
 
